@@ -1,0 +1,40 @@
+# Everything runs from a virtual environment that the first target makes. PYTHON may name another interpreter.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: demo test test-all check floors types lint bench clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "suasion needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)       ## train small Harvest, selfish and with shared reward; leave curves, a GIF and a table in demo/
+	$(BIN)/suasion demo --out demo
+
+test: $(STAMP)       ## everything but what is marked slow
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)   ## the slow tests too
+	$(BIN)/python -m pytest
+
+check: $(STAMP) lint floors types
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+floors: $(STAMP)
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)      ## ours against named peers; results as Markdown in benchmarks/
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .jax_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
