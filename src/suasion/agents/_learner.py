@@ -1,0 +1,394 @@
+"""The learner: rollout, rewards, advantages, fit. A2C and PPO for recurrent agents.
+
+Letters of the shapes: t steps, b environments, n agents, g sets of parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from suasion.agents._auxiliary import AuxiliaryLoss
+from suasion.agents._losses import Batch, Fit, fit_loss, select
+from suasion.agents._optimiser import Optimiser
+from suasion.agents._returns import Targets, lambda_returns, n_step_returns, next_values
+from suasion.agents._rewards import Rewards, Streams
+from suasion.agents._rollout import Actors, Finished, begin, rollout
+from suasion.agents._schedule import Schedule, Trigger, constant, triggers
+from suasion.agents._trajectory import Params, Trajectory
+from suasion.games import Game
+from suasion.networks import Policy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnerConfig:
+    """How the agents learn.
+
+    Attributes:
+        algorithm: `a2c` (one step per rollout, on the policy's gradient) or `ppo` (clipped ratios, several).
+        environments: played in lockstep.
+        steps: of a rollout, per environment; memory is carried over, gradients are cut at its ends.
+        discount: gamma in [0, 1].
+        returns: `lambda` (generalised advantages), `n-step`, or `v-trace` (recomputed while fitting).
+        lambda_: in [0, 1]; for lambda and v-trace.
+        n: steps of n-step returns; 0 for the whole rollout.
+        value_weight: of the value loss. The loss of each agent and head is divided by 1 + the variance of its
+            targets, so that rewards of any size can share one learning rate.
+        entropy_weight: of the entropy bonus, a schedule in environment steps.
+        message_entropy_weight: of the message head's entropy.
+        normalise: advantages are centred and divided by their deviation, per agent and head.
+        floor: added to that deviation, in reward units: an agent that is paid nothing learns nothing from noise.
+        epochs: passes over a rollout (ppo; a2c makes one).
+        minibatches: steps per pass, each on its share of the environments (ppo; a2c makes one).
+        clip: of the ratio (ppo).
+        chunk: environments whose activations are held at once; gradients are summed over chunks. 0 for all.
+        staggered: the environments' first episodes start at random times.
+        optimiser: of the policy.
+    """
+
+    algorithm: Literal["a2c", "ppo"] = "ppo"
+    environments: int = 32
+    steps: int = 50
+    discount: float = 0.99
+    returns: Literal["lambda", "n-step", "v-trace"] = "lambda"
+    lambda_: float = 0.95
+    n: int = 0
+    value_weight: float = 0.5
+    entropy_weight: Schedule = constant(0.01)
+    message_entropy_weight: Schedule = constant(0.01)
+    normalise: bool = True
+    floor: float = 0.05
+    epochs: int = 2
+    minibatches: int = 2
+    clip: float = 0.2
+    chunk: int = 0
+    staggered: bool = True
+    optimiser: Optimiser = Optimiser()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range, and environments that do not divide evenly."""
+        if self.algorithm not in ("a2c", "ppo"):
+            raise ValueError(f"algorithm is {self.algorithm!r}, must be a2c or ppo")
+        if self.returns not in ("lambda", "n-step", "v-trace"):
+            raise ValueError(f"returns is {self.returns!r}, must be lambda, n-step or v-trace")
+        for name in ("environments", "steps", "epochs", "minibatches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        for name in ("discount", "lambda_"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must lie in [0, 1]")
+        for name in ("n", "chunk", "value_weight", "floor"):
+            if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
+                raise ValueError(f"{name} is {getattr(self, name)}, must be 0 or more")
+        if not self.clip > 0:
+            raise ValueError(f"clip is {self.clip}, must be positive")
+        if self.environments % self.parts:
+            raise ValueError(f"{self.environments} environments do not divide into {self.parts} minibatches")
+        if self.chunk and (self.environments // self.parts) % self.chunk:
+            share = self.environments // self.parts
+            raise ValueError(f"a minibatch of {share} environments does not divide into chunks of {self.chunk}")
+
+    @property
+    def passes(self) -> int:
+        """Passes over a rollout."""
+        return self.epochs if self.algorithm == "ppo" else 1
+
+    @property
+    def parts(self) -> int:
+        """Gradient steps per pass."""
+        return self.minibatches if self.algorithm == "ppo" else 1
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps of one update."""
+        return self.environments * self.steps
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Who learns what, where and how: everything that does not change while learning.
+
+    Attributes:
+        game: that is played.
+        policy: of its agents.
+        config: of the learner.
+        rewards: terms and weights.
+        auxiliary: further losses by name.
+    """
+
+    game: Game
+    policy: Policy
+    config: LearnerConfig = LearnerConfig()
+    rewards: Rewards = Rewards()
+    auxiliary: tuple[tuple[str, AuxiliaryLoss], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a policy made for another game, and auxiliary losses of one name."""
+        if self.policy.spec != self.game.spec:
+            raise ValueError(f"the policy is for {self.policy.spec.name}, the game is {self.game.spec.name}")
+        names = [name for name, _ in self.auxiliary]
+        if len(set(names)) < len(names):
+            raise ValueError(f"auxiliary losses need distinct names, got {', '.join(names)}")
+
+    @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """All triggers of the rewards' weights."""
+        return triggers(tuple(weight for _, _, weight in self.rewards.terms))
+
+
+class Learner(NamedTuple):
+    """All that changes while learning: a checkpoint of it is a checkpoint of the run.
+
+    Attributes:
+        params: of the policy and of the auxiliary losses.
+        optimisers: the policy's moments under "policy", each auxiliary loss's under its name.
+        actors: the environments and the agents' memories.
+        term_memory: of the reward terms.
+        auxiliary_memory: of the auxiliary losses.
+        fired: for each trigger the environment step at which it fired, -1 before.
+        streak: for each trigger the updates in a row that reached its threshold.
+        updates: done so far.
+        key: of all further chance.
+    """
+
+    params: Params
+    optimisers: dict[str, Any]
+    actors: Actors
+    term_memory: dict[str, Any]
+    auxiliary_memory: dict[str, Any]
+    fired: Int[Array, " k"]
+    streak: Int[Array, " k"]
+    updates: Int[Array, ""]
+    key: Key[Array, ""]
+
+
+class Report(NamedTuple):
+    """What one update has to say: metrics (scalars, or one number per agent) and the episodes that ended."""
+
+    metrics: dict[str, Array]
+    finished: Finished
+
+
+def init(experiment: Experiment, key: Key[Array, ""]) -> Learner:
+    """A learner at its beginning. Compile it: `jax.jit(init, static_argnums=0)`."""
+    key_policy, key_auxiliary, key_actors, key_run = jax.random.split(key, 4)
+    game, policy, config = experiment.game, experiment.policy, experiment.config
+    network = policy.init(key_policy)
+    auxiliary = {
+        name: loss.init(jax.random.fold_in(key_auxiliary, i), policy)
+        for i, (name, loss) in enumerate(experiment.auxiliary)
+    }
+    optimisers = {"policy": config.optimiser.init(network)}
+    for name, loss in experiment.auxiliary:
+        optimisers[name] = loss.optimiser.init(auxiliary[name])
+    count = len(experiment.triggers)
+    return Learner(
+        params=Params(network, auxiliary),
+        optimisers=optimisers,
+        actors=begin(game, policy, network, key_actors, config.environments, staggered=config.staggered),
+        term_memory=experiment.rewards.initial(config.environments),
+        auxiliary_memory={name: loss.initial(policy, config.environments) for name, loss in experiment.auxiliary},
+        fired=jnp.full(count, -1, jnp.int32),
+        streak=jnp.zeros(count, jnp.int32),
+        updates=jnp.zeros((), jnp.int32),
+        key=key_run,
+    )
+
+
+def update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
+    """One update: rollout, rewards, advantages, fit. Compile it: `jax.jit(update, static_argnums=0)`."""
+    key_next, key_rollout, key_fit = jax.random.split(learner.key, 3)
+    step = learner.updates.astype(jnp.float32) * experiment.config.steps_per_update
+    actors, trajectory, finished = rollout(
+        experiment.game,
+        experiment.policy,
+        learner.params.policy,
+        learner.actors,
+        key_rollout,
+        experiment.config.steps,
+    )
+    auxiliary_memory, trajectory = _observe(experiment, learner, trajectory)
+    term_memory, streams, parts = experiment.rewards(
+        learner.term_memory,
+        learner.params,
+        experiment.policy,
+        trajectory,
+        step=step,
+        fired=dict(zip(experiment.triggers, learner.fired, strict=True)),
+    )
+    targets = advantages(experiment.config, trajectory, streams)
+    batch = Batch(trajectory, streams, targets, learner.auxiliary_memory, {})
+    params, optimisers, metrics = fit(experiment, learner.params, learner.optimisers, batch, step, key_fit)
+    metrics |= reward_metrics(streams, parts)
+    fired, streak = _pull_triggers(experiment, learner, metrics)
+    learner = Learner(
+        params=params,
+        optimisers=optimisers,
+        actors=actors,
+        term_memory=term_memory,
+        auxiliary_memory=auxiliary_memory,
+        fired=fired,
+        streak=streak,
+        updates=learner.updates + 1,
+        key=key_next,
+    )
+    return learner, Report(metrics, finished)
+
+
+def advantages(config: LearnerConfig, trajectory: Trajectory, streams: Streams) -> dict[str, Targets]:
+    """Advantages and value targets of each head, from the values that the acting policy had."""
+    ended = trajectory.terminated | trajectory.truncated
+    targets = {}
+    for head, rewards in streams.items():
+        values = trajectory.values[head]
+        ended_n = jnp.broadcast_to(ended[..., None], values.shape)
+        following = next_values(
+            values,
+            trajectory.bootstrap[head],
+            trajectory.value_at_truncation[head],
+            jnp.broadcast_to(trajectory.terminated[..., None], values.shape),
+            jnp.broadcast_to(trajectory.truncated[..., None], values.shape),
+        )
+        if config.returns == "n-step":
+            n = config.n or config.steps
+            targets[head] = n_step_returns(rewards, values, following, ended_n, discount=config.discount, n=n)
+        else:
+            targets[head] = lambda_returns(
+                rewards, values, following, ended_n, discount=config.discount, lambda_=config.lambda_
+            )
+    return targets
+
+
+def fit(
+    experiment: Experiment,
+    params: Params,
+    optimisers: dict[str, Any],
+    batch: Batch,
+    step: Float[Array, ""],
+    key: Key[Array, ""],
+) -> tuple[Params, dict[str, Any], dict[str, Array]]:
+    """All gradient steps of one update; the metrics are means over them."""
+    config = experiment.config
+    settings = Fit(
+        algorithm=config.algorithm,
+        v_trace=config.returns == "v-trace",
+        discount=config.discount,
+        lambda_=config.lambda_,
+        value_weight=config.value_weight,
+        normalise=config.normalise,
+        floor=config.floor,
+        clip=config.clip,
+        policy=experiment.policy,
+        auxiliary=experiment.auxiliary,
+    )
+    entropy = {
+        "action": config.entropy_weight(step),
+        "message": config.message_entropy_weight(step),
+    }
+    batch = batch.scaled(config.normalise, config.floor)
+
+    def one(carry: tuple[Params, Any], chosen: Array) -> tuple[tuple[Params, Any], dict[str, Array]]:
+        params, optimisers = carry
+        part = batch if config.parts == 1 else select(batch, chosen)
+        gradient, metrics = _gradient(settings, params, part, entropy, config.chunk)
+        params, optimisers, norms = _descend(experiment, params, optimisers, gradient, step)
+        return (params, optimisers), metrics | norms
+
+    orders = [jax.random.permutation(k, config.environments) for k in jax.random.split(key, config.passes)]
+    chosen = jnp.stack(orders).reshape(config.passes * config.parts, -1)
+    if len(chosen) == 1:
+        (params, optimisers), metrics = one((params, optimisers), chosen[0])
+        return params, optimisers, metrics
+    (params, optimisers), metrics = jax.lax.scan(one, (params, optimisers), chosen)
+    return params, optimisers, {name: jnp.mean(value, 0) for name, value in metrics.items()}
+
+
+def _gradient(
+    settings: Fit, params: Params, batch: Batch, entropy: dict[str, Array], chunk: int
+) -> tuple[Params, dict[str, Array]]:
+    """The gradient of the mean loss, summed over chunks of environments so that activations stay in cache."""
+
+    def on(part: Batch) -> tuple[Params, dict[str, Array]]:
+        gradient, metrics = jax.grad(fit_loss, argnums=1, has_aux=True)(settings, params, part, entropy)
+        return gradient, metrics
+
+    environments = batch.trajectory.start.shape[1]
+    if not chunk or chunk == environments:
+        return on(batch)
+    count = environments // chunk
+
+    def add(carry: Any, index: Array) -> tuple[Any, None]:
+        new = on(select(batch, index * chunk + jnp.arange(chunk)))
+        return jax.tree.map(jnp.add, carry, new), None
+
+    zeros = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: on(select(batch, jnp.arange(chunk))))
+    )
+    total, _ = jax.lax.scan(add, zeros, jnp.arange(count))
+    return jax.tree.map(lambda x: x / count, total)
+
+
+def _descend(
+    experiment: Experiment,
+    params: Params,
+    optimisers: dict[str, Any],
+    gradient: Params,
+    step: Float[Array, ""],
+) -> tuple[Params, dict[str, Any], dict[str, Array]]:
+    """One step of the policy's optimiser, and one of each auxiliary loss's own."""
+    network, moments, norms = experiment.config.optimiser(gradient.policy, optimisers["policy"], params.policy, step)
+    auxiliary, updated, metrics = {}, {"policy": moments}, {"gradient/policy": norms}
+    for name, loss in experiment.auxiliary:
+        auxiliary[name], updated[name], norms = loss.optimiser(
+            gradient.auxiliary[name], optimisers[name], params.auxiliary[name], step
+        )
+        metrics[f"gradient/{name}"] = norms
+    return Params(network, auxiliary), updated, metrics
+
+
+def _observe(experiment: Experiment, learner: Learner, trajectory: Trajectory) -> tuple[dict[str, Any], Trajectory]:
+    """Each auxiliary loss looks at the trajectory once, before anybody learns from it."""
+    memory, observed = {}, {}
+    for name, loss in experiment.auxiliary:
+        memory[name], observed[name] = loss.observe(
+            learner.params.auxiliary[name],
+            learner.auxiliary_memory[name],
+            learner.params.policy,
+            experiment.policy,
+            trajectory,
+        )
+    return memory, trajectory._replace(auxiliary=observed)
+
+
+def reward_metrics(total: Streams, parts: dict[str, Streams]) -> dict[str, Array]:
+    """Mean reward a step, per agent: of every term in its own unit, and of their weighted sum, head by head."""
+    named = {"total": total} | parts
+    return {
+        f"reward/{name}" + ("" if head == "action" else f"/{head}"): jnp.mean(stream, (0, 1))
+        for name, streams in named.items()
+        for head, stream in streams.items()
+    }
+
+
+def _pull_triggers(
+    experiment: Experiment, learner: Learner, metrics: dict[str, Array]
+) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
+    """Which triggers have fired by the end of this update, and the streaks towards those that have not."""
+    if not experiment.triggers:
+        return learner.fired, learner.streak
+    for trigger in experiment.triggers:
+        if trigger.metric not in metrics:
+            raise ValueError(
+                f"a trigger waits for {trigger.metric}, which is never measured; "
+                f"measured are {', '.join(sorted(metrics))}"
+            )
+    reached = jnp.stack([jnp.mean(metrics[t.metric]) >= t.at_least for t in experiment.triggers])
+    streak = jnp.where(reached, learner.streak + 1, 0)
+    enough = streak >= jnp.array([t.updates for t in experiment.triggers])
+    now = (learner.updates + 1) * experiment.config.steps_per_update
+    return jnp.where((learner.fired < 0) & enough, now, learner.fired), streak

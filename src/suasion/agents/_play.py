@@ -1,0 +1,95 @@
+"""Playing whole episodes for the record: for pictures, measures and comparisons.
+
+Letters of the shapes: t steps, e episodes, n agents, h and w of the map, v and u of a view.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from suasion.agents._rollout import Actors, act, begin, observe
+from suasion.games import Game
+from suasion.networks import Network, Policy
+
+
+class Played(NamedTuple):
+    """Episodes from the first state to the last, the last one included.
+
+    Attributes:
+        boards: the whole map.
+        views: of every agent.
+        actions: by step.
+        messages: by step; None without a message head.
+        rewards: of the game.
+        events: of the game, by name.
+    """
+
+    boards: UInt8[Array, "t1 e h w"]
+    views: UInt8[Array, "t1 e n v u"]
+    actions: Int[Array, "t e n"]
+    messages: Int[Array, "t e n"] | None
+    rewards: Float[Array, "t e n"]
+    events: dict[str, Array]
+
+
+def play(
+    game: Game,
+    policy: Policy,
+    params: Network,
+    key: Key[Array, ""],
+    episodes: int,
+    *,
+    greedy: bool = False,
+) -> Played:
+    """Complete episodes of a game with a time limit, all in lockstep, without learning.
+
+    Compile it: `jax.jit(play, static_argnums=(0, 1, 4), static_argnames="greedy")`.
+
+    Args:
+        game: with a horizon; games that can terminate before it are not supported.
+        policy: that acts.
+        params: its parameters.
+        key: of first states, actions and the game.
+        episodes: e.
+        greedy: the most probable action instead of a sampled one.
+
+    Raises:
+        ValueError: the game has no horizon.
+    """
+    if game.spec.horizon is None:
+        raise ValueError(f"{game.spec.name} has no time limit: its episodes cannot be played to the end")
+    key_begin, key_steps = jax.random.split(key)
+    actors = begin(game, policy, params, key_begin, episodes, staggered=False)
+
+    def one(actors: Actors, key: Array) -> tuple[Actors, dict[str, Any]]:
+        key_policy, key_game = jax.random.split(key)
+        seen = observe(game, policy, actors)
+        acted = act(policy, params, actors.memory, seen, actors.start, key_policy, greedy=greedy)
+        board = jax.vmap(game.board)(actors.state)
+        keys = jax.random.split(key_game, episodes)
+        state, step = jax.vmap(game.step)(keys, actors.state, acted.symbols["action"])
+        after = actors._replace(
+            state=state,
+            memory=acted.memory,
+            last_actions=acted.symbols["action"],
+            last_messages=acted.symbols.get("message"),
+            start=jnp.zeros_like(actors.start),
+        )
+        return after, {
+            "boards": board,
+            "views": seen.codes,
+            "actions": acted.symbols["action"],
+            "messages": acted.symbols.get("message"),
+            "rewards": step.reward,
+            "events": step.events,
+        }
+
+    actors, record = jax.lax.scan(one, actors, jax.random.split(key_steps, game.spec.horizon))
+    last = {"boards": jax.vmap(game.board)(actors.state), "views": jax.vmap(game.observe)(actors.state).codes}
+    for name, final in last.items():
+        record[name] = jnp.concatenate([record[name], final[None]])
+    return Played(**record)

@@ -1,0 +1,133 @@
+"""The grammar of rewards: terms, weights, and their sum for each head.
+
+A term is a pure piece that reads a trajectory and gives a reward to the heads that it means; weights are numbers or
+schedules, per agent where given. Learners import no terms: a new reward is one class with `initial` and `__call__`,
+and one entry in `Rewards`. Every term is logged under its name, unweighted, in its own unit.
+
+Letters of the shapes: t steps, b environments, n agents.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from suasion.agents._schedule import Trigger, Weight, at, constant
+from suasion.agents._trajectory import Params, Trajectory
+from suasion.networks import Policy
+
+Streams = dict[str, Float[Array, "t b n"]]
+"""One reward stream per head."""
+
+
+class RewardTerm(Protocol):
+    """A reward: frozen and hashable, pure in its arguments."""
+
+    def initial(self, environments: int) -> Any:
+        """What the term remembers from one trajectory to the next, at the beginning; () if nothing.
+
+        Every array in it has the environments as first axis.
+        """
+        ...
+
+    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, Streams]:
+        """The new memory, and a reward for every step of each head that the term means."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extrinsic:
+    """The game's own reward, to the agent that earned it.
+
+    Attributes:
+        heads: that are paid; heads that the policy does not have are passed over.
+    """
+
+    heads: tuple[str, ...] = ("action", "message")
+
+    def initial(self, environments: int) -> tuple[()]:
+        """Nothing to remember."""
+        return ()
+
+    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, Streams]:
+        """The rewards of the trajectory."""
+        return memory, {head: trajectory.rewards for head in self.heads if head in policy.heads}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shared:
+    """The mean of all agents' own rewards, to everybody: a common purpose, on the scale of one agent's reward.
+
+    Attributes:
+        heads: that are paid.
+    """
+
+    heads: tuple[str, ...] = ("action", "message")
+
+    def initial(self, environments: int) -> tuple[()]:
+        """Nothing to remember."""
+        return ()
+
+    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, Streams]:
+        """The mean over agents, for each of them."""
+        rewards = trajectory.rewards
+        common = jnp.broadcast_to(jnp.mean(rewards, -1, keepdims=True), rewards.shape)
+        return memory, {head: common for head in self.heads if head in policy.heads}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewards:
+    """Terms by name, each with its weight.
+
+    Attributes:
+        terms: (name, term, weight), names distinct.
+    """
+
+    terms: tuple[tuple[str, RewardTerm, Weight], ...] = (("extrinsic", Extrinsic(), constant(1.0)),)
+
+    def __post_init__(self) -> None:
+        """Refuse no terms, and two of one name."""
+        names = [name for name, _, _ in self.terms]
+        if not names:
+            raise ValueError("no reward term: agents without a reward learn nothing")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"reward term {name} is given {names.count(name)} times")
+
+    def initial(self, environments: int) -> dict[str, Any]:
+        """The memory of every term."""
+        return {name: term.initial(environments) for name, term, _ in self.terms}
+
+    def __call__(
+        self,
+        memory: Mapping[str, Any],
+        params: Params,
+        policy: Policy,
+        trajectory: Trajectory,
+        *,
+        step: Float[Array, ""],
+        fired: Mapping[Trigger, Array],
+    ) -> tuple[dict[str, Any], Streams, dict[str, Streams]]:
+        """The weighted sum for every head.
+
+        Returns:
+            the terms' new memories; the sum, for each head of the policy (0 where no term pays it); and every
+            term's own streams, unweighted, for the logs.
+        """
+        remembered, parts = {}, {}
+        total = {head: jnp.zeros_like(trajectory.rewards) for head in policy.heads}
+        for name, term, weight in self.terms:
+            remembered[name], streams = term(memory[name], params, policy, trajectory)
+            each = at(weight, step, fired, policy.spec.agents)
+            for head, stream in streams.items():
+                total[head] = total[head] + each[None, None, :] * stream
+            parts[name] = streams
+        return remembered, total, parts
+
+
+TERMS: dict[str, type[Any]] = {"extrinsic": Extrinsic, "shared": Shared}
+"""The terms of this room by the name that configurations use."""

@@ -1,0 +1,272 @@
+r"""Recurrent cores under one contract.
+
+A core is a memory with an input product that is linear in everything it reads. It is written for one set of
+parameters and a batch; `Policy` adds the axis of independent parameters. Its input is (x, rows): real features
+$x_t$, and the indices of discrete inputs (own and others' actions, messages), each a row of one table W:
+
+$$d_t = x_t V + \sum_{s} W[\mathrm{rows}_{t,s}] + b, \qquad (m_t, y_t) = \mathrm{recur}(m_{t-1}, d_t).$$
+
+Since d is linear, replacing one discrete input by another is the swap of one row of the table: no second product.
+The start of an episode clears the memory by `where`, here and nowhere else.
+
+Letters of the shapes: t steps, b batch, f features, s discrete inputs, g drive, y output, k alternatives.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from suasion.networks._observation import multi_hot
+
+Memory = Any
+
+
+class CoreInput(NamedTuple):
+    """What a core reads in one step: features, and one table row per discrete input (out of range: nothing)."""
+
+    features: Float[Array, "*t b f"]
+    rows: Int[Array, "*t b s"]
+
+
+class InputProduct(eqx.Module):
+    """The linear input product $d = x V + \\sum_s W[r_s] + b$."""
+
+    features: Float[Array, "f g"]
+    table: Float[Array, "r g"]
+    bias: Float[Array, " g"]
+
+    def __call__(self, inputs: CoreInput) -> Float[Array, "*t b g"]:
+        """The drive of every step at once, outside the recurrence."""
+        x = inputs.features
+        if self.table.shape[0] == 0:
+            return x @ self.features + self.bias
+        x = jnp.concatenate([x, multi_hot(inputs.rows, self.table.shape[0])], -1)
+        return x @ jnp.concatenate([self.features, self.table]) + self.bias
+
+    def replaced(
+        self, drive: Float[Array, "*t b g"], old: Int[Array, "*t b"], new: Int[Array, " k"]
+    ) -> Float[Array, "k *t b g"]:
+        """The drive with the discrete input `old` replaced by each of `new`, other inputs kept."""
+        size = self.table.shape[0]
+        known = multi_hot(old[..., None], size) @ self.table
+        offsets = self.table[new].reshape((len(new),) + (1,) * (drive.ndim - 1) + (-1,))
+        return (drive - known)[None] + offsets
+
+
+class Core(eqx.Module):
+    """A recurrent memory. Concrete cores say how big, how to start and how to recur; the rest is written here."""
+
+    product: eqx.AbstractVar[InputProduct]
+
+    @property
+    @abc.abstractmethod
+    def width(self) -> int:
+        """Number of outputs y."""
+
+    @abc.abstractmethod
+    def initial(self, batch: int) -> Memory:
+        """The memory at the start of an episode, a tree of arrays [b, ...]."""
+
+    @abc.abstractmethod
+    def recur(self, memory: Memory, drive: Float[Array, "b g"]) -> tuple[Memory, Float[Array, "b y"]]:
+        """One step of the recurrence."""
+
+    @abc.abstractmethod
+    def run(
+        self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]
+    ) -> tuple[Memory, Float[Array, "t b y"]]:
+        """All steps: equal to `recur` step after step, with the memory cleared where `start`."""
+
+    def step(self, memory: Memory, inputs: CoreInput, start: Bool[Array, " b"]) -> tuple[Memory, Float[Array, "b y"]]:
+        """One step for acting; `start` says where a new episode begins with this very input."""
+        return self.recur(clear(start, memory, self.initial), self.product(inputs))
+
+    def scan(
+        self, memory: Memory, inputs: CoreInput, start: Bool[Array, "t b"]
+    ) -> tuple[Memory, Float[Array, "t b y"]]:
+        """All steps at once for learning: the same outputs as `step` repeated."""
+        return self.run(memory, self.product(inputs), start)
+
+    def alternatives(
+        self, memory: Memory, inputs: CoreInput, old: Int[Array, " b"], new: Int[Array, " k"]
+    ) -> tuple[Memory, Float[Array, "k b y"]]:
+        """Counterfactual steps: the output if the discrete input `old` had been each of `new`.
+
+        Args:
+            memory: the memory before the step, already cleared where an episode starts.
+            inputs: what was really read.
+            old: the row to be replaced, one of `inputs.rows` in each batch entry.
+            new: the rows to put in its place.
+
+        Returns:
+            memories and outputs with the alternatives as leading axis.
+        """
+        drives = self.product.replaced(self.product(inputs), old, new)
+        return jax.vmap(self.recur, (None, 0))(memory, drives)
+
+
+def clear(start: Bool[Array, " b"], memory: Memory, initial: Callable[[int], Memory]) -> Memory:
+    """The memory, put back to `initial` where an episode starts: by `where`, so that no NaN crosses."""
+    fresh = initial(start.shape[0])
+    return jax.tree.map(lambda x, m: jnp.where(start.reshape((-1,) + (1,) * (m.ndim - 1)), x, m), fresh, memory)
+
+
+def run_cells(
+    core: Core, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]
+) -> tuple[Memory, Float[Array, "t b y"]]:
+    """`Core.run` for cells that have no faster form than one step after the other."""
+
+    def step(memory: Memory, now: tuple[Array, Array]) -> tuple[Memory, Array]:
+        drive_t, start_t = now
+        return core.recur(clear(start_t, memory, core.initial), drive_t)
+
+    return jax.lax.scan(step, memory, (drive, start))
+
+
+def _uniform(key: Key[Array, ""], fan_in: int, shape: tuple[int, ...]) -> Array:
+    bound = 1.0 / jnp.sqrt(fan_in)
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def _product(key: Key[Array, ""], features: int, rows: int, drive: int, width: int) -> InputProduct:
+    key_features, key_table = jax.random.split(key)
+    return InputProduct(
+        features=_uniform(key_features, width, (features, drive)),
+        table=_uniform(key_table, width, (rows, drive)),
+        bias=jnp.zeros(drive),
+    )
+
+
+class LSTM(Core):
+    r"""Long short-term memory.
+
+    $(i, f, g, o) = d_t + h_{t-1} U$; $c_t = \sigma(f) c_{t-1} + \sigma(i) \tanh g$; $h_t = \sigma(o) \tanh c_t$.
+    The forget gate's bias starts at 1.
+
+    References:
+        Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000).
+    """
+
+    product: InputProduct
+    recurrent: Float[Array, "y g"]
+
+    @staticmethod
+    def init(key: Key[Array, ""], *, features: int, rows: int, width: int) -> LSTM:
+        """Fresh parameters, uniform on +-1/sqrt(width)."""
+        key_product, key_recurrent = jax.random.split(key)
+        product = _product(key_product, features, rows, 4 * width, width)
+        bias = product.bias.at[width : 2 * width].set(1.0)
+        product = InputProduct(features=product.features, table=product.table, bias=bias)
+        return LSTM(product=product, recurrent=_uniform(key_recurrent, width, (width, 4 * width)))
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return self.recurrent.shape[0]
+
+    def initial(self, batch: int) -> Memory:
+        """Zero output and zero cell: (h, c), each [b, y]."""
+        return jnp.zeros((batch, self.width)), jnp.zeros((batch, self.width))
+
+    def recur(self, memory: Memory, drive: Float[Array, "b g"]) -> tuple[Memory, Float[Array, "b y"]]:
+        """One step."""
+        h, c = memory
+        i, f, g, o = jnp.split(drive + h @ self.recurrent, 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    def run(
+        self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]
+    ) -> tuple[Memory, Float[Array, "t b y"]]:
+        """All steps, one after the other."""
+        return run_cells(self, memory, drive, start)
+
+
+class GRU(Core):
+    r"""Gated recurrent unit.
+
+    $z = \sigma(d^z + h U^z)$, $r = \sigma(d^r + h U^r)$, $\tilde h = \tanh(d^h + r \odot (h U^h + e))$,
+    $h_t = z h_{t-1} + (1 - z) \tilde h$.
+
+    References:
+        Cho et al. (2014), in the form with the reset gate after the product.
+    """
+
+    product: InputProduct
+    recurrent: Float[Array, "y g"]
+    candidate_bias: Float[Array, " y"]
+
+    @staticmethod
+    def init(key: Key[Array, ""], *, features: int, rows: int, width: int) -> GRU:
+        """Fresh parameters, uniform on +-1/sqrt(width)."""
+        key_product, key_recurrent = jax.random.split(key)
+        return GRU(
+            product=_product(key_product, features, rows, 3 * width, width),
+            recurrent=_uniform(key_recurrent, width, (width, 3 * width)),
+            candidate_bias=jnp.zeros(width),
+        )
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return self.recurrent.shape[0]
+
+    def initial(self, batch: int) -> Memory:
+        """Zero output [b, y]."""
+        return jnp.zeros((batch, self.width))
+
+    def recur(self, memory: Memory, drive: Float[Array, "b g"]) -> tuple[Memory, Float[Array, "b y"]]:
+        """One step."""
+        drive_z, drive_r, drive_h = jnp.split(drive, 3, -1)
+        past_z, past_r, past_h = jnp.split(memory @ self.recurrent, 3, -1)
+        z = jax.nn.sigmoid(drive_z + past_z)
+        r = jax.nn.sigmoid(drive_r + past_r)
+        h = z * memory + (1.0 - z) * jnp.tanh(drive_h + r * (past_h + self.candidate_bias))
+        return h, h
+
+    def run(
+        self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]
+    ) -> tuple[Memory, Float[Array, "t b y"]]:
+        """All steps, one after the other."""
+        return run_cells(self, memory, drive, start)
+
+
+class Memoryless(Core):
+    r"""No memory at all, $y_t = \tanh d_t$: the control of every claim about memory."""
+
+    product: InputProduct
+
+    @staticmethod
+    def init(key: Key[Array, ""], *, features: int, rows: int, width: int) -> Memoryless:
+        """Fresh parameters, uniform on +-1/sqrt(width)."""
+        return Memoryless(product=_product(key, features, rows, width, width))
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return self.product.bias.shape[0]
+
+    def initial(self, batch: int) -> Memory:
+        """Nothing."""
+        return ()
+
+    def recur(self, memory: Memory, drive: Float[Array, "b g"]) -> tuple[Memory, Float[Array, "b y"]]:
+        """One step."""
+        return memory, jnp.tanh(drive)
+
+    def run(
+        self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]
+    ) -> tuple[Memory, Float[Array, "t b y"]]:
+        """All steps at once."""
+        return memory, jnp.tanh(drive)
+
+
+CORES: dict[str, Callable[..., Core]] = {"lstm": LSTM.init, "gru": GRU.init, "none": Memoryless.init}

@@ -1,0 +1,238 @@
+"""An episode on disk: enough to draw it again, to measure it, and to see who influenced whom.
+
+Letters of the shapes: t steps, frames t + 1 states, n agents, h and w rows and columns of the map, v and u of
+a view.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suasion.records._disk import RecordError
+from suasion.records._envelope import read_envelope, write_envelope
+
+_KIND = "episode"
+_FORMAT = 1
+_TEXTS = ("game", "note")
+_NAMES = ("classes", "actions_names", "agents")
+_NUMBERS = ("seed", "step")
+_REQUIRED = ("boards", "views", "actions", "rewards")
+_OPTIONAL = ("influence", "messages", "headings")
+_EVENT = "events/"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Episode:
+    """One episode, validated at birth. State i is followed by step i, which gives state i + 1.
+
+    Attributes:
+        game: name of the game.
+        classes: names of the class codes 0, 1, ... of maps and views.
+        palette: RGB of each class, 0 to 255.
+        actions_names: names of the actions 0, 1, ...
+        boards: uint8[t+1, h, w], class codes of the whole map in each state.
+        views: uint8[t+1, n, v, u], class codes of each agent's view in each state.
+        actions: int16[t, n], of each agent in each step.
+        rewards: float32[t, n], what each agent received from the game in each step, in the game's unit.
+        events: float32[t] or float32[t, n], counts or levels of each step, of the society or of each agent,
+            by name.
+        influence: float32[t, n, n], at [t, k, j] the influence of agent k on agent j in step t, in nats.
+            None: not measured.
+        messages: int16[t, n], the symbol each agent sent in each step; -1: none. None: no channel.
+        agents: name of each agent.
+        seed: of the episode.
+        step: environment steps that the agents had been trained for.
+        note: free text.
+        agent_codes: the class code by which each agent is drawn on the map. None: not known.
+        headings: int8[t+1, n], of each agent in each state: 0 up, 1 right, 2 down, 3 left. None: the game has
+            none.
+
+    Raises:
+        RecordError: shapes that do not fit each other, codes or actions out of range, numbers that are not
+            finite.
+    """
+
+    # Shapes are checked below, not by annotations: a file's may be wrong, and then the error must be ours.
+    game: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    actions_names: tuple[str, ...]
+    boards: np.ndarray
+    views: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    events: dict[str, np.ndarray]
+    influence: np.ndarray | None = None
+    messages: np.ndarray | None = None
+    agents: tuple[str, ...]
+    seed: int
+    step: int
+    note: str = ""
+    agent_codes: tuple[int, ...] | None = None
+    headings: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        for name, axes in {"boards": 3, "views": 4, "actions": 2}.items():
+            shape = getattr(self, name).shape
+            if len(shape) != axes:
+                raise RecordError(f"{name} has shape {shape}: {len(shape)} axes, not {axes}")
+        if 0 in self.boards.shape + self.views.shape:
+            raise RecordError(f"boards {self.boards.shape} or views {self.views.shape} are empty")
+        steps, agents = len(self.actions), len(self.agents)
+        board, view = self.boards.shape[1:], self.views.shape[2:]
+        _check_array("boards", self.boards, np.uint8, (steps + 1, *board), (0, len(self.classes)))
+        _check_array("views", self.views, np.uint8, (steps + 1, agents, *view), (0, len(self.classes)))
+        _check_array("actions", self.actions, np.int16, (steps, agents), (0, len(self.actions_names)))
+        _check_array("rewards", self.rewards, np.float32, (steps, agents))
+        for name, event in self.events.items():
+            shape = (steps,) if event.ndim == 1 else (steps, agents)
+            _check_array(f"events[{name!r}]", event, np.float32, shape)
+        if self.influence is not None:
+            _check_array("influence", self.influence, np.float32, (steps, agents, agents))
+        if self.messages is not None:
+            _check_array("messages", self.messages, np.int16, (steps, agents), (-1, 2**15))
+        if self.headings is not None:
+            _check_array("headings", self.headings, np.int8, (steps + 1, agents), (0, 4))
+
+
+def write_episode(path: str | Path, episode: Episode) -> None:
+    """Write an episode as an envelope of kind "episode"; equal episodes give equal bytes.
+
+    Raises:
+        RecordError: a text that is no Unicode.
+        OSError: the disk refused.
+    """
+    arrays = {name: getattr(episode, name) for name in _REQUIRED}
+    arrays |= {name: array for name in _OPTIONAL if (array := getattr(episode, name)) is not None}
+    arrays |= {_EVENT + name: event for name, event in episode.events.items()}
+    header = {
+        name: getattr(episode, name) for name in (*_TEXTS, *_NAMES, *_NUMBERS, "palette", "agent_codes")
+    }
+    write_envelope(path, _KIND, arrays, {"format": _FORMAT, **header})
+
+
+def read_episode(path: str | Path) -> Episode:
+    """Read what `write_episode` wrote; the arrays are read-only.
+
+    Raises:
+        RecordError: missing, foreign, damaged, newer, or not an episode that could have been written. No
+            other.
+    """
+    envelope = read_envelope(path, _KIND)
+    fields = _fields(envelope.header, str(path))
+    arrays = dict(envelope.arrays)
+    fields |= {name: arrays.pop(name, None) for name in (*_REQUIRED, *_OPTIONAL)}
+    for name in _REQUIRED:
+        if fields[name] is None:
+            raise RecordError(f"{path}: the array {name!r} is missing")
+    for name in arrays:
+        if not name.startswith(_EVENT):
+            raise RecordError(f"{path}: the array {name[:80]!r} is not part of an episode")
+    fields["events"] = {name.removeprefix(_EVENT): array for name, array in arrays.items()}
+    try:
+        return Episode(**fields)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def _check_names(episode: Episode) -> None:
+    if not 1 <= len(episode.classes) <= 256:
+        raise RecordError(f"{len(episode.classes)} classes; must be within 1 and 256")
+    if len(episode.palette) != len(episode.classes):
+        raise RecordError(f"{len(episode.palette)} colours for {len(episode.classes)} classes")
+    for code, colour in enumerate(episode.palette):
+        if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
+            raise RecordError(f"palette[{code}] is {colour}; must be three numbers within 0 and 255")
+    if not episode.actions_names or not episode.agents:
+        raise RecordError(
+            f"{len(episode.actions_names)} actions, {len(episode.agents)} agents; at least 1 each"
+        )
+    for name in _NUMBERS:
+        if not 0 <= getattr(episode, name) < 2**64:
+            raise RecordError(f"{name} is {getattr(episode, name)}; must be within 0 and 2^64 - 1")
+    codes = episode.agent_codes
+    if codes is not None:
+        if len(codes) != len(episode.agents):
+            raise RecordError(f"{len(codes)} agent codes for {len(episode.agents)} agents")
+        if not all(0 <= code < len(episode.classes) for code in codes):
+            raise RecordError(f"agent_codes is {codes}; must be within 0 and {len(episode.classes) - 1}")
+
+
+def _check_array(
+    name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...], within: tuple[int, int] | None = None
+) -> None:
+    if array.dtype != dtype:
+        raise RecordError(f"{name} is of {array.dtype}, not {np.dtype(dtype)}")
+    if array.shape != shape:
+        raise RecordError(f"{name} has shape {array.shape}, not {shape}")
+    if within is None:
+        bad = ~np.isfinite(array)
+        rule = "must be finite"
+    else:
+        bad = (array < within[0]) | (array >= within[1])
+        rule = f"must be within {within[0]} and {within[1] - 1}"
+    if bad.any():
+        place = tuple(int(index) for index in np.argwhere(bad)[0])
+        raise RecordError(f"{name}{list(place)} is {array[place]}; {rule}")
+
+
+def _fields(header: dict[str, Any], place: str) -> dict[str, Any]:
+    """The header's part of an episode, each value of the type that the record has."""
+    number = header.get("format")
+    if type(number) is not int or number != _FORMAT:
+        age = "newer than" if type(number) is int and number > _FORMAT else "unknown to"
+        raise RecordError(
+            f"{place}: episode format {str(number)[:40]}, {age} this program (it reads {_FORMAT})"
+        )
+    readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(_TEXTS, _text)
+    readers |= dict.fromkeys(_NAMES, _texts) | dict.fromkeys(_NUMBERS, _number)
+    readers |= {"palette": _palette, "agent_codes": _codes}
+    if header.keys() != readers.keys() | {"format"}:
+        wrong = sorted(header.keys() ^ (readers.keys() | {"format"}))
+        raise RecordError(f"{place}: header: missing or unknown: {', '.join(wrong)[:200]}")
+    fields = {}
+    for name, reader in readers.items():
+        try:
+            fields[name] = reader(header[name])
+        except TypeError as error:
+            raise RecordError(f"{place}: header.{name} must be {error}") from error
+    return fields
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a string")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise TypeError("a list of strings")
+    return tuple(value)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("an integer")
+    return value
+
+
+def _codes(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(type(entry) is int for entry in value):
+        raise TypeError("null or a list of integers")
+    return tuple(value)
+
+
+def _palette(value: Any) -> tuple[tuple[int, int, int], ...]:
+    if not isinstance(value, list):
+        raise TypeError("a list of colours")
+    for colour in value:
+        if not isinstance(colour, list) or len(colour) != 3 or not all(type(part) is int for part in colour):
+            raise TypeError("a list of three integers each")
+    return tuple((colour[0], colour[1], colour[2]) for colour in value)
