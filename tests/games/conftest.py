@@ -1,4 +1,4 @@
-"""The slow oracle beside the fast games: `oracle` is its module, `twin(game)` plays both and holds them equal."""
+"""The slow oracle beside the fast games: `oracle` is its module, `twin(game)` plays both and compares."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-# Halls for scenes: agents that have no part stay at the bottom. Sites and river are as large as the tests need.
+# Maps for scenes: agents that have no part in one stay at the bottom.
 HALL = """\
 @@@@@@@@@@@@@@@@
 @              @
@@ -66,7 +66,7 @@ def _advance(game, draws, state, actions):
 
 
 class Twin:
-    """A game and its oracle, played together by `play`, which hands back what the game said once both agree."""
+    """A game and its oracle, played together by `play`, which hands back what both say."""
 
     def __init__(self, game):
         self.game = game
@@ -164,7 +164,7 @@ def hall(twin):
 
 @pytest.fixture(scope="session")
 def harbour(twin):
-    """Cleanup, 6 agents: a clean river of 50 cells at the top right with a wall at (4, 10); 6 sites around (8, 10)."""
+    """Cleanup, 6 agents: a clean river of 50 cells at the top right, a wall at (4, 10); 6 sites."""
     from suasion.games import Cleanup
 
     return twin(Cleanup(map=HARBOUR, agents=6, view=7))

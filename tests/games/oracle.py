@@ -1,8 +1,8 @@
 """Harvest, Cleanup and Box Trapped, written out slowly from the rule book.
 
-An independent second opinion on the fast games: loops, lists and dicts, one agent and one cell at a time, no arrays and
-no import of `suasion`. Read it beside the rule book, sentence by sentence. All chance comes in as draws (uniform float32
-numbers), so that fast and slow can be compared step by step; numbers are float32 only where a probability is.
+An independent second opinion on the fast games: loops, lists and dicts, one agent and one cell at a time, no arrays
+and no import of `suasion`. Read it beside the rule book, sentence by sentence. All chance comes in as draws (uniform
+float32 numbers), so that fast and slow can be compared step by step; numbers are float32 only where a probability is.
 
 Cells are (row, column) from the top-left corner, rows grow downward. `World` is the state of all three games.
 """
@@ -195,7 +195,7 @@ class _Grid:
         return hit
 
     def scrub(self, world: World, cleaner: int) -> int:
-        """One cleaning beam: paints its cells where no fining beam is; the number of wastes that it cleans."""
+        """One cleaning beam: paints its cells where no fining beam is; how many wastes it cleans."""
         cleaned = 0
         for ray in self.rays(world.position[cleaner], world.heading[cleaner]):
             for row, column in ray:
@@ -385,11 +385,11 @@ class OracleBox:
     def open(self, world: World) -> bool:
         """The free one's `open`: "it removes that piece alone"; whether there was one.
 
-        The rule book does not say which piece goes if there are several, as for a free one that stands on the trapped
-        one's start. Here: the first in the order of the actions, that is left, right, up, down.
+        The rule book does not say which piece goes if there are several, as for a free one that stands on the
+        trapped one's start. The games' choice, stated in their documentation: the first in reading order.
         """
         sides = [moved(self.trap, heading) for heading in range(4)]
-        for heading in (WEST, EAST, UP, DOWN):
+        for heading in (UP, WEST, EAST, DOWN):
             row, column = moved(world.position[0], heading)
             if (row, column) in sides and world.cells[row][column] == BOX_WALL:
                 world.cells[row][column] = EMPTY
@@ -430,9 +430,10 @@ class OracleBox:
         for row, column in world.position:
             view = []
             for r in range(row - self.half, row + self.half + 1):
-                line = []
-                for c in range(column - self.half, column + self.half + 1):
-                    line.append(picture[r][c] if 0 <= r < self.height and 0 <= c < self.width else OUTSIDE)
-                view.append(line)
+                columns = range(column - self.half, column + self.half + 1)
+                view.append([self.seen(picture, r, c) for c in columns])
             codes.append(view)
         return codes
+
+    def seen(self, picture: list[list[int]], row: int, column: int) -> int:
+        return picture[row][column] if 0 <= row < self.height and 0 <= column < self.width else OUTSIDE

@@ -1,8 +1,8 @@
 """The rules that Harvest and Cleanup share, one test each, on a hall of hand-made scenes.
 
-Every scene is played by the fast game and by the oracle (`twin` holds them equal); what the rule book demands of it is
-then written out here. Positions are (row, column). Rules of apples, waste and cleaning: `test_rules_growth.py`; of Box
-Trapped: `test_rules_box.py`.
+Every scene is played by the fast game and by the oracle, which must agree; what the rule book demands of it is then
+written out here. Positions are (row, column). The rules of apples, waste and cleaning are in `test_rules_growth.py`,
+those of Box Trapped in `test_rules_box.py`.
 """
 
 import dataclasses
@@ -168,13 +168,15 @@ class TestMoves:
         assert places(result, 3) == [(5, 4), (5, 5), (4, 5)]
 
     def test_trains_move(self, hall):
-        train = [(5, 2), (5, 3), (5, 4), (5, 5), (5, 6)]
-        result = hall.play(hall.at(*train), *[RIGHT] * 5)
-        assert places(result, 5) == [(5, 3), (5, 4), (5, 5), (5, 6), (5, 7)]
+        train = [(5, 2), (5, 3), (5, 4), (5, 5), (5, 6), (5, 7)]
+        result = hall.play(hall.at(*train), *[RIGHT] * 6)
+        assert places(result, 6) == [*train[1:], (5, 8)]
 
-    def test_a_train_stands_when_its_head_does(self, hall):
-        train = [(4, 4), (4, 5), (4, 6), (4, 7), (4, 8)]  # a wall at (4, 9)
-        assert places(hall.play(hall.at(*train), *[RIGHT] * 5), 5) == train
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_a_train_stands_when_its_head_does(self, hall, turned):
+        train = [(4, 3), (4, 4), (4, 5), (4, 6), (4, 7), (4, 8)]  # a wall at (4, 9)
+        train = train[::-1] if turned else train
+        assert places(hall.play(hall.at(*train), *[RIGHT] * 6), 6) == train
 
     def test_a_train_stands_when_its_head_loses_the_draw(self, hall):
         cells_ = [(5, 2), (5, 3), (5, 4), (4, 5)]
@@ -186,15 +188,9 @@ class TestMoves:
 
     def test_who_follows_a_refused_swap_stays(self, hall):
         row = [(5, 4), (5, 5), (5, 6), (5, 7)]
-        assert (
-            places(hall.play(hall.at(*row), RIGHT, RIGHT, LEFT, LEFT, priority=[0.1, 0.9, 0.9, 0.1]), 4)
-            == row
-        )
+        assert places(hall.play(hall.at(*row), RIGHT, RIGHT, LEFT, LEFT, priority=[0.1, 0.9, 0.9, 0.1]), 4) == row
         # The one behind wins the draw for the swapper's cell: it still stays, for the swapper's target stays.
-        assert (
-            places(hall.play(hall.at(*row), RIGHT, RIGHT, LEFT, LEFT, priority=[0.9, 0.1, 0.1, 0.9]), 4)
-            == row
-        )
+        assert places(hall.play(hall.at(*row), RIGHT, RIGHT, LEFT, LEFT, priority=[0.9, 0.1, 0.1, 0.9]), 4) == row
 
     def test_a_cycle_of_four_moves(self, hall):
         # On a grid every closed cycle has even length: there are none of three.
@@ -224,7 +220,7 @@ class TestMoves:
 
 
 class TestFiningBeam:
-    # On open floor: five cells straight ahead, then on the left and on the right five from beside the agent on.
+    # On open floor: five cells straight ahead; on the left and on the right five from beside the agent on.
     BEAMS = (
         (
             ((6, 5), UP),
@@ -369,9 +365,7 @@ class TestSight:
     def test_precedence(self, harbour):
         # A fining beam upwards from (6, 12), a cleaning beam to the right from (5, 9); they cross.
         waste, apple = (5, 13), (9, 10)
-        state = harbour.at(
-            (6, 12), (5, 9), (2, 12), (9, 9), heading=[UP, EAST], cells={waste: WASTE, apple: APPLE}
-        )
+        state = harbour.at((6, 12), (5, 9), (2, 12), (9, 9), heading=[UP, EAST], cells={waste: WASTE, apple: APPLE})
         board = harbour.play(state, FIRE, SCRUB).board
         assert board[2, 12] == AGENT + 2  # agent over beam
         assert board[5, 12] == FINE  # fining beam over cleaning beam
@@ -423,7 +417,7 @@ class TestSight:
 
 @pytest.mark.parametrize("name", ["hall", "harbour"])
 def test_ssd_differs_in_nothing_else(name, request):
-    """Same draws, same play: equal but for growth (kept out in Harvest), waste (drawn in both) and beams in views."""
+    """Same draws, same play: equal where growth (Harvest) is kept out and waste appears in both."""
     paper = request.getfixturevalue(name)
     ssd, random = paper.other(variant="ssd"), np.random.default_rng(5)
     assert dataclasses.asdict(paper.game.spec) == dataclasses.asdict(ssd.game.spec)

@@ -67,25 +67,26 @@ class TestApples:
         assert result.events["apples_left"] == 0
 
 
+OFFSETS = tuple((r, c) for r in range(-3, 4) for c in range(-3, 4) if (r, c) != (0, 0))
+# The rule book's 12 cells at L2 distance <= 2, and the 8 of the 3 x 3 square.
+NEAR = {
+    "paper": {(-2, 0), (-1, -1), (-1, 0), (-1, 1), (0, -2), (0, -1), (0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0)},
+    "ssd": {(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)},
+}
+
+
 class TestHarvestGrowth:
     CENTRE = (11, 11)
-    OFFSETS = tuple((r, c) for r in range(-3, 4) for c in range(-3, 4) if (r, c) != (0, 0))
-    # The rule book's 12 cells at L2 distance <= 2, and the 8 of the 3 x 3 square.
-    NEAR = {
-        "paper": {(-2, 0), (-1, -1), (-1, 0), (-1, 1), (0, -2), (0, -1)}
-        | {(2, 0), (1, 1), (1, 0), (1, -1), (0, 2), (0, 1)},
-        "ssd": {(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)},
-    }
 
     @pytest.mark.parametrize("variant", ["paper", "ssd"])
     def test_neighbourhood(self, hall, variant):
         stage, near = hall.other(variant=variant), set()
         draws = growth({self.CENTRE: 0.0049})
-        for down, right in self.OFFSETS:
+        for down, right in OFFSETS:
             result = stage.play(stage.at(cells={(11 + down, 11 + right): APPLE}), growth=draws)
             if result.cells[self.CENTRE] == APPLE:
                 near.add((down, right))
-        assert near == self.NEAR[variant]
+        assert near == NEAR[variant]
 
     @pytest.mark.parametrize("variant", ["paper", "ssd"])
     @pytest.mark.parametrize(("apples", "chance"), [(1, 0.005), (2, 0.02), (3, 0.05), (4, 0.05), (8, 0.05)])
@@ -105,7 +106,7 @@ class TestHarvestGrowth:
     def test_all_sites_at_once(self, hall):
         # Zero draws everywhere: what the apple's own neighbours would feed must wait for the next step.
         result = hall.play(hall.at(cells={self.CENTRE: APPLE}), growth=np.zeros((16, 16)))
-        near = {(11 + down, 11 + right) for down, right in self.NEAR["paper"]}
+        near = {(11 + down, 11 + right) for down, right in NEAR["paper"]}
         assert cells(result.cells, APPLE) == {self.CENTRE, *near}
 
     def test_only_on_sites_and_never_under_an_agent(self, hall):
@@ -127,9 +128,7 @@ class TestCleaningBeam:
     def test_each_ray_cleans_its_first_waste(self, harbour):
         column = [(5, 12), (4, 12), (3, 12)]
         left, right = [(6, 11), (2, 11)], [(3, 13), (2, 13)]
-        result = harbour.play(
-            harbour.at((6, 12), cells=dict.fromkeys([*column, *left, *right], WASTE)), SCRUB
-        )
+        result = harbour.play(harbour.at((6, 12), cells=dict.fromkeys([*column, *left, *right], WASTE)), SCRUB)
         assert cells(result.cells, WASTE) == {(4, 12), (3, 12), (2, 11), (2, 13)}
         assert cells(result.beams, CLEAN) == {(5, 12), (6, 11), (6, 13), (5, 13), (4, 13), (3, 13)}
         assert result.events["cleans"].tolist() == [3, 0, 0, 0, 0, 0]
@@ -164,9 +163,7 @@ class TestCleaningBeam:
         assert cells(result.cells, WASTE) == {(3, 10)}
         assert {cell for cell in cells(result.beams, CLEAN) if cell[1] == 10} == {(5, 10)}
 
-    @pytest.mark.parametrize(
-        ("order", "left"), [([0.1, 0.2], {(3, 12), (2, 12)}), ([0.2, 0.1], {(3, 12), (2, 12)})]
-    )
+    @pytest.mark.parametrize(("order", "left"), [([0.1, 0.2], {(3, 12), (2, 12)}), ([0.2, 0.1], {(3, 12), (2, 12)})])
     def test_a_later_beam_sees_what_an_earlier_one_cleaned(self, harbour, order, left):
         ground = dict.fromkeys([(5, 12), (4, 12), (3, 12), (2, 12)], WASTE)
         # Agent 0 cleans along column 12 by its centre ray, agent 1 by its right one: the second finds the next waste.
@@ -224,9 +221,9 @@ class TestCleanupGrowth:
         assert cells(below.cells, APPLE) == self.SITES
         assert len(cells(below.cells, WASTE)) == 20
 
-    @pytest.mark.parametrize("river", [5, 10, 15, 25, 45, 95, 110])
+    @pytest.mark.parametrize("river", [5, 25, 55, 110])
     def test_the_threshold_is_exact_whatever_the_river(self, twin, river):
-        # Densities of 0.4 that a division turned into a product by the compiler would miss by one unit.
+        # With 25, 55 and 110 (and 50 above) waste * (1 / river), which a compiler likes better, falls below 0.4.
         text = "\n".join(["@" * (river + 4), f"@PB{'R' * river}@", "@" * (river + 4)])
         stage = twin(Cleanup(map=text, agents=1, view=3))
         for extra in (-1, 0, 1):
@@ -280,7 +277,7 @@ class TestWaste:
             assert cells(result.cells, WASTE) == {*ground, cell}
 
     def test_the_largest_draw_is_a_cell_too(self, harbour):
-        largest = np.float32(1 - 2.0**-23)
+        largest = np.float32(1 - 2.0**-24)
         for waste in range(20):
             result = harbour.play(harbour.at(cells=dirty(waste)), waste=[0.0, largest])
             assert len(cells(result.cells, WASTE)) == waste + 1

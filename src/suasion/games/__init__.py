@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from suasion.games._box import BoxDraws as BoxDraws
 from suasion.games._box import BoxState as BoxState
 from suasion.games._box import BoxTrapped as BoxTrapped
+from suasion.games._catalogue import catalogue as catalogue
+from suasion.games._catalogue import make as make
 from suasion.games._cleanup import Cleanup as Cleanup
 from suasion.games._cleanup import CleanupDraws as CleanupDraws
 from suasion.games._game import Event as Event
@@ -47,6 +49,16 @@ from suasion.games._measures import sustainability as sustainability
 from suasion.games._recall import Recall as Recall
 from suasion.games._recall import RecallDraws as RecallDraws
 from suasion.games._recall import RecallState as RecallState
+from suasion.games._scripts import Cleaner as Cleaner
+from suasion.games._scripts import Episodes as Episodes
+from suasion.games._scripts import Forager as Forager
+from suasion.games._scripts import Schelling as Schelling
+from suasion.games._scripts import cleaner as cleaner
+from suasion.games._scripts import forager as forager
+from suasion.games._scripts import harvester as harvester
+from suasion.games._scripts import play as play
+from suasion.games._scripts import schelling as schelling
+from suasion.games._scripts import sustainable as sustainable
 
 if TYPE_CHECKING:
     from suasion.games._gymnasium import SingleAgentEnv as SingleAgentEnv

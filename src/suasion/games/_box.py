@@ -13,12 +13,11 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from suasion.games import _grid as grid
 from suasion.games._game import Event, GameError, Sight, Spec, Step
 from suasion.games._maps import BOX_TRAPPED_MAP, parse
-from suasion.games._random import Generator, uniforms
+from suasion.games._random import RESET, Generator, uniforms
 
 OUTSIDE, WALL, EMPTY, APPLE, BOX, FREE, TRAPPED = range(7)
 _CODES = {"@": WALL, " ": EMPTY, "A": APPLE, "D": BOX, "T": EMPTY}
 _BOX_COLOUR = (205, 133, 63)
-_RESET = 1 << 30  # first counter of a reset, far from those of a step: one key may serve both
 
 
 class BoxState(NamedTuple):
@@ -74,7 +73,7 @@ class BoxTrapped:
     generator: Generator = "mixer"
 
     def __post_init__(self) -> None:
-        grid.check_options("Box Trapped", self.view, self.horizon)
+        grid.check_options("Box Trapped", self.view, self.horizon, self.generator)
         self._trap  # noqa: B018  reads the map, and refuses a bad one
         if not len(self._outside):
             raise GameError("map of Box Trapped: no cell outside the box for the free agent to start on")
@@ -135,7 +134,7 @@ class BoxTrapped:
 
     def reset(self, key: Key[Array, ""]) -> BoxState:
         """The box closed, the free agent on a uniformly random cell outside it."""
-        chance = uniforms(key, 1, self.generator, _RESET)[0]
+        chance = uniforms(key, 1, self.generator, RESET)[0]
         free = jnp.asarray(self._outside)[(chance * len(self._outside)).astype(jnp.int32)]
         position = jnp.stack([free, jnp.asarray(self._trap, jnp.int32)])
         return BoxState(jnp.zeros((), jnp.int32), jnp.asarray(self._start), position)
@@ -182,7 +181,7 @@ class BoxTrapped:
         beside = abs(sides - state.position[0][None]).sum(1) == 1
         candidates = there & beside
         removes = opens & candidates.any()
-        index = np.arange(self._start.size).reshape(self._start.shape)
-        chosen = grid.flat(sides[candidates.argmax()], index.shape[1])
-        cells = jnp.where(removes & (index == chosen), np.uint8(EMPTY), state.cells)
-        return cells, removes & there.all()
+        row, column = sides[candidates.argmax()]
+        rows, columns = np.indices(self._start.shape)
+        piece = (rows == row) & (columns == column)
+        return jnp.where(removes & piece, np.uint8(EMPTY), state.cells), removes & there.all()

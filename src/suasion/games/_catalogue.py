@@ -22,14 +22,12 @@ from suasion.games._recall import Recall
 
 LARGEST_FILE = 1_000_000  # bytes of a map or payoff file
 SMALL = MappingProxyType({"agents": 3, "view": 7, "horizon": 250, "hit_cost": 5.0})
-COMMON: Mapping[str, Any] = MappingProxyType(
-    {"size": "small", "variant": "paper", "agents": None, "view": None, "horizon": None, "map": None}
-)
+DEFAULTS = MappingProxyType({"size": "small", "variant": "paper", "agents": None, "view": None, "horizon": None})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """A line of the catalogue: what the game is, which options it takes (with their types), how it is built."""
+    """A line of the catalogue: what the game is, how it is built, and which options of which types it takes."""
 
     meaning: str
     build: Callable[..., AnyGame]
@@ -50,7 +48,7 @@ def make(
     view: int | None = None,
     horizon: int | None = None,
     map: str | Path | None = None,
-    **options: float,
+    **options: float | int | None,
 ) -> AnyGame:
     """A game by its name, or from a map file.
 
@@ -77,27 +75,20 @@ def make(
         The game.
 
     Raises:
-        GameError: an unknown name (the nearest ones are offered), an option that the game does not take (those
-            that it takes are listed), a number of the wrong kind, a file that cannot be read or understood, and
-            whatever the game itself refuses.
+        GameError: an unknown name (the nearest ones are offered), an option that the game does not take
+            (those that it takes are listed), a number of the wrong kind, a file that cannot be read or
+            understood, and whatever the game itself refuses.
     """
-    common = {
-        "size": size,
-        "variant": variant,
-        "agents": agents,
-        "view": view,
-        "horizon": horizon,
-        "map": map,
-    }
-    given = {k: v for k, v in common.items() if v != COMMON[k]}
-    given |= {k: v for k, v in options.items() if v is not None}
+    common = {"size": size, "variant": variant, "agents": agents, "view": view, "horizon": horizon}
+    given: dict[str, Any] = {k: v for k, v in common.items() if v != DEFAULTS[k]}
+    given |= {k: v for k, v in {"map": map, **options}.items() if v is not None}
     kind, text = name, None
     if name not in ENTRIES:
         if map is not None:
             raise GameError(f"{_unknown(name)} (and map is given as well, so it is not taken for a file)")
         kind, text = _open(name)
-    elif "map" in given and "map" in ENTRIES[name].options:
-        text = _read(given["map"])
+    elif map is not None and "map" in ENTRIES[name].options:
+        text = _read(map)
     if text is not None:
         given["map"] = text
     entry = ENTRIES[kind]
@@ -115,11 +106,7 @@ def _checked(kind: str, option: str, value: Any) -> Any:
     wanted = takes[option]
     if wanted is str:
         return value
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or (wanted is int and value != int(value))
-    ):
+    if isinstance(value, bool) or not isinstance(value, int if wanted is int else int | float):
         raise GameError(f"{option} is {value!r}, not {'a whole' if wanted is int else 'a'} number")
     return wanted(value)
 
@@ -152,20 +139,17 @@ def _read(source: str | Path) -> str:
     except OSError as error:
         raise GameError(f"cannot read {source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise GameError(
-            f"{source} is not UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}"
-        ) from error
+        raise GameError(f"{source} is not UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}") from error
 
 
 def _split(text: str) -> tuple[dict[str, str], str]:
     """The header of a map file and its rows, without the ends of lines of Windows and a last empty line."""
-    lines, header = text.replace("\r\n", "\n").rstrip("\n").split("\n"), {}
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    header: dict[str, str] = {}
     while lines and (match := re.fullmatch(r"\s*([a-z]+)\s*:\s*(.*?)\s*", lines[0])):
         key, value = match.groups()
         if key != "game":
-            raise GameError(
-                f"line {len(header) + 1} of the map: unknown key {key!r}; a header holds `game: NAME`"
-            )
+            raise GameError(f"the map's header has {key!r}; all that it may hold is `game: NAME`")
         header[key] = value
         del lines[0]
     return header, "\n".join(lines)
@@ -197,7 +181,8 @@ def _sized(kind: str, game: type[Harvest] | type[Cleanup], small: str, options: 
         raise GameError(f"size is {size!r}, not 'small' or 'paper'")
     if "map" in options:
         options["map"] = _rows(kind, options["map"])
-    return game(**({"map": small, **SMALL} if size == "small" else {}) | options)
+    defaults: dict[str, Any] = {"map": small, **SMALL} if size == "small" else {}
+    return game(**defaults | options)
 
 
 def _harvest(**options: Any) -> AnyGame:
@@ -224,11 +209,8 @@ def _matrix(map: str | None = None, **options: Any) -> AnyGame:
         raise GameError(f"the payoff table is not JSON: {error}") from error
     if not isinstance(table, dict):
         table = {"payoffs": table}
-    surplus = sorted(set(table) - {"payoffs", "actions"})
-    if surplus or not isinstance(table.get("payoffs"), list):
-        raise GameError(
-            f"a payoff file holds `payoffs` (nested lists) and `actions`; surplus keys: {surplus}"
-        )
+    if not {"payoffs"} <= set(table) <= {"payoffs", "actions"} or not isinstance(table["payoffs"], list):
+        raise GameError(f"a payoff file has `payoffs` (nested lists) and perhaps `actions`, not {sorted(table)}")
     names = table.get("actions", [])
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
         raise GameError(f"actions is {names!r}, not a list of names")
@@ -240,9 +222,7 @@ COSTS = {"fire_cost": float, "hit_cost": float}
 MAPPED = ("harvest", "cleanup", "box-trapped")
 ENTRIES: Mapping[str, _Entry] = MappingProxyType(
     {
-        "harvest": _Entry(
-            meaning="a commons: apples regrow only near apples", build=_harvest, options=GRID | COSTS
-        ),
+        "harvest": _Entry(meaning="a commons: apples regrow only near apples", build=_harvest, options=GRID | COSTS),
         "cleanup": _Entry(
             meaning="a public good: apples grow only while somebody cleans the river",
             build=_cleanup,

@@ -14,10 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from suasion.games import _grid as grid
 from suasion.games._game import Event, GameError, Sight, Spec, Step
 from suasion.games._maps import CLEANUP_MAP
-from suasion.games._random import Generator, uniforms
+from suasion.games._random import RESET, Generator, uniforms
 
 CleanupState = grid.GridState
-_RESET = 1 << 30  # first counter of a reset, far from those of a step: one key may serve both
 _WORD = 32
 EVENTS = (
     *grid.EVENTS,
@@ -79,7 +78,7 @@ class Cleanup:
     generator: Generator = "mixer"
 
     def __post_init__(self) -> None:
-        grid.check_options("Cleanup", self.view, self.horizon)
+        grid.check_options("Cleanup", self.view, self.horizon, self.generator)
         grid.check_variant("Cleanup", self.variant, self.fire_cost, self.hit_cost)
         if self._river == 0:
             raise GameError("map of Cleanup: no river cell ('R' or 'H')")
@@ -123,7 +122,7 @@ class Cleanup:
     def reset(self, key: Key[Array, ""]) -> grid.GridState:
         """The map as its text has it, agents on distinct random spawn cells with uniform headings."""
         spawns = self._ground.spawns
-        chances = uniforms(key, len(spawns) + self.agents, self.generator, _RESET)
+        chances = grid.alone(lambda k: uniforms(k, len(spawns) + self.agents, self.generator, RESET), key)
         return grid.begin(self._ground.start, spawns, chances, self.agents)
 
     def observe(self, state: grid.GridState) -> Sight:
@@ -137,18 +136,18 @@ class Cleanup:
     def draw(self, key: Key[Array, ""]) -> CleanupDraws:
         """The chance of one step."""
         shape, n = self._ground.start.shape, self.agents
-        chances = uniforms(key, 2 * n + 2 + shape[0] * shape[1], self.generator)
-        growth = chances[2 * n + 2 :].reshape(shape)
-        return CleanupDraws(chances[:n], chances[n : 2 * n], growth, chances[2 * n : 2 * n + 2])
+        few = grid.alone(lambda key: uniforms(key, 2 * n + 2, self.generator), key)
+        growth = uniforms(key, shape[0] * shape[1], self.generator, first=2 * n + 2)
+        return CleanupDraws(few[:n], few[n : 2 * n], growth.reshape(shape), few[2 * n :])
 
     def advance(
         self, draws: CleanupDraws, state: grid.GridState, actions: Int[Array, " n"]
     ) -> tuple[grid.GridState, Step]:
         """Turns and moves, apples eaten, beams, growth, waste. Actions are indices of `spec.actions`."""
         shape = self._ground.start.shape
-        moved = grid.move(state, actions, draws.priority)
+        moved = grid.alone(grid.move, state, actions, draws.priority)
         fires, cleaning = actions == grid.FIRE, actions == grid.CLEAN
-        rays = grid.rays(self._ground, moved.position, moved.heading)
+        rays = grid.alone(functools.partial(grid.rays, self._ground), moved.position, moved.heading)
         hits = (rays.hit & fires[:, None]).sum(0, dtype=jnp.float32)
         swept, cleans = grid.sweep(
             moved.cells,
@@ -158,15 +157,13 @@ class Cleanup:
         )
         length = jnp.where(fires[:, None], rays.length, swept)
         colour = jnp.where(fires, np.uint8(1), np.uint8(2))
-        marks = grid.keep(grid.paint(moved.position, moved.heading, length, colour, shape),'p')
+        marks = grid.alone(functools.partial(grid.paint, shape=shape), moved.position, moved.heading, length, colour)
         below = jnp.where(marks > 0, np.uint8(grid.CLEANING), np.uint8(0))
         beams = jnp.where(marks & 1 > 0, np.uint8(grid.FINING), below)
         # A cleaning ray ends at the first waste, so every waste that one has painted has been cleaned.
         cleaned = (marks & 2 > 0) & (moved.cells == grid.WASTE)
         cells = jnp.where(cleaned, np.uint8(grid.RIVER), moved.cells)
-        beams,cells=grid.keep((beams,cells),'c')
-        cells, wastes = self._renew(cells, moved.agents, draws)
-        cells=grid.keep(cells,'f')
+        cells, wastes = grid.alone(self._renew, cells, moved.agents, draws)
         time = state.time + 1
         events = {
             "apples": moved.apples,
@@ -199,7 +196,7 @@ class Cleanup:
         p = grid.look(jnp.asarray(self._growth), wastes)
         site = jnp.asarray(self._ground.sites.reshape(-1))
         grows = site & (cells == grid.EMPTY) & (agents == 0) & (draws.growth.reshape(-1) < p)
-        cells = grid.keep(jnp.where(grows, np.uint8(grid.APPLE), cells),'g')
+        cells = jnp.where(grows, np.uint8(grid.APPLE), cells)
         appears = wastes < int((self._density < np.float32(0.4)).sum())
         if self.variant == "paper":
             appears = appears & (draws.waste[0] < 0.5)

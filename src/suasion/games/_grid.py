@@ -12,8 +12,8 @@ import colorsys
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,9 @@ _HEADINGS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
 _SIDES = np.array([-1, 0, 1], np.int32)  # a beam's rays: left, centre, right
 _STARTS = np.array([0, 1, 0], np.int32)  # cells ahead of the agent at which they start
 _REACH = 5  # cells of a ray
+
+
+T = TypeVar("T")
 
 
 class GridState(NamedTuple):
@@ -124,12 +127,14 @@ def ground(text: str, letters: str, game: str, agents: int) -> Ground:
     return Ground(start=start, sites=sites, spawns=spawns)
 
 
-def check_options(game: str, view: int, horizon: int) -> None:
-    """Refuses an even or empty view and a horizon without a step."""
+def check_options(game: str, view: int, horizon: int, generator: str) -> None:
+    """Refuses an even or empty view, a horizon without a step, an unknown generator."""
     if view < 1 or view % 2 == 0:
         raise GameError(f"{game}: view {view} has no centre; it must be odd and positive")
     if horizon < 1:
         raise GameError(f"{game}: horizon {horizon} is below 1 step")
+    if generator not in ("mixer", "threefry"):
+        raise GameError(f"{game}: generator {generator!r} is neither 'mixer' nor 'threefry'")
 
 
 def check_variant(game: str, variant: str, fire_cost: float, hit_cost: float) -> None:
@@ -151,13 +156,21 @@ def agent_colours(count: int) -> tuple[tuple[int, int, int], ...]:
     return (*_NINE[:count], *((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in later))
 
 
-KEEP=set("bwmpcgf")
-def keep(x, tag="b"):
-    if tag not in KEEP: return x
-    yes = jax.lax.optimization_barrier(jnp.ones((), bool))
-    return jax.lax.cond(yes, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), x)
+def alone(stage: Callable[..., T], *inputs: Any) -> T:
+    """`stage(*inputs)`, computed once and by itself. The value does not depend on it, only the speed on a CPU.
 
-# Agents ------------------------------------------------------------------------------------------------------
+    XLA's CPU compiler likes to repeat a computation inside everything that reads it: every cell of a padded
+    board, and every pair of agents, would do much of the step again (6 times slower on the whole). It does not
+    look into a conditional, and an `optimization_barrier` hides from it that there is nothing to decide.
+    """
+
+    def fenced(*inputs: Any) -> T:
+        always = jax.lax.optimization_barrier(jnp.ones((), bool))
+        shape = jax.eval_shape(stage, *inputs)
+        never = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+        return jax.lax.cond(always, stage, lambda *_: never, *inputs)
+
+    return jax.lax.platform_dependent(*inputs, cpu=fenced, default=stage)
 
 
 def ranks(values: Float[Array, " k"]) -> Int[Array, " k"]:
@@ -192,9 +205,7 @@ def flat(position: Int[Array, "*b 2"], width: int) -> Int[Array, "*b"]:
     return position[..., 0] * width + position[..., 1]
 
 
-def settle(
-    place: Int[Array, " n"], target: Int[Array, " n"], priority: Float[Array, " n"]
-) -> Bool[Array, " n"]:
+def settle(place: Int[Array, " n"], target: Int[Array, " n"], priority: Float[Array, " n"]) -> Bool[Array, " n"]:
     """Who moves, where every agent names one target cell (its own: it stays).
 
     Of several agents with one target the highest priority (of equal ones the lowest index) is its candidate.
@@ -202,18 +213,24 @@ def settle(
     reached from "all candidates" in n - 1 rounds, since each round either changes nothing or stops an agent.
     Trains move, and so do cycles of three and more.
     """
-    count = place.shape[0]
-    index = np.arange(count)
+    onto, moves = alone(_claims, place, target, priority)
+    for _ in range(place.shape[0] - 1):
+        moves = moves & ~(onto & ~moves[None, :]).any(1)
+    return moves
+
+
+def _claims(
+    place: Int[Array, " n"], target: Int[Array, " n"], priority: Float[Array, " n"]
+) -> tuple[Bool[Array, "n n"], Bool[Array, " n"]]:
+    """Whose cell each agent wants, and the candidates that do not swap."""
+    index = np.arange(place.shape[0])
     wants = target != place
     rival = (target[:, None] == target[None, :]) & wants[None, :]
     above = priority[None, :] > priority[:, None]
     tied = priority[None, :] == priority[:, None]
     loses = rival & (above | (tied & (index[None, :] < index[:, None])))
     onto = target[:, None] == place[None, :]
-    moves = wants & ~(loses | (onto & onto.T)).any(1)
-    for _ in range(count - 1):
-        moves = moves & ~(onto & ~moves[None, :]).any(1)
-    return moves
+    return onto, wants & ~(loses | (onto & onto.T)).any(1)
 
 
 def walk(
@@ -235,11 +252,15 @@ def walk(
         solid: codes of the cells that cannot be entered: a step into one is a stay.
     """
     width = cells.shape[1]
-    target = position + jnp.where(wants[:, None], jnp.stack(forward(direction), -1), 0)
-    there = look(cells.reshape(-1), flat(target, width))
-    enters = functools.reduce(jnp.bitwise_and, [there != code for code in solid])
-    target = jnp.where(enters[:, None], target, position)
-    moves = settle(flat(position, width), flat(target, width), priority)
+
+    def aim(position: Array, direction: Array, wants: Array) -> Array:
+        target = position + jnp.where(wants[:, None], jnp.stack(forward(direction), -1), 0)
+        there = look(cells.reshape(-1), flat(target, width))
+        enters = functools.reduce(jnp.bitwise_and, [there != code for code in solid])
+        return jnp.where(enters[:, None], target, position)
+
+    target = alone(aim, position, direction, wants)
+    moves = alone(settle, flat(position, width), flat(target, width), priority)
     return jnp.where(moves[:, None], target, position)
 
 
@@ -248,9 +269,7 @@ def look(cells: Shaped[Array, " m *c"], index: Int[Array, "..."]) -> Shaped[Arra
     return cells.at[index].get(mode="clip")
 
 
-def overlay(
-    position: Int[Array, "n 2"], shape: tuple[int, int], first: int = FIRST
-) -> UInt8[Array, " m"]:
+def overlay(position: Int[Array, "n 2"], shape: tuple[int, int], first: int = FIRST) -> UInt8[Array, " m"]:
     """Class codes of the agents on the flat map, 0 elsewhere. Comparing all cells is cheaper than scattering."""
     height, width = shape
     index = np.arange(height * width, dtype=np.uint16 if height * width < 2**16 else np.uint32)
@@ -259,9 +278,6 @@ def overlay(
     for agent in range(position.shape[0]):
         codes = jnp.where(index == place[agent], np.uint8(first + agent), codes)
     return codes
-
-
-# Beams -------------------------------------------------------------------------------------------------------
 
 
 def rays(ground: Ground, position: Int[Array, "n 2"], heading: Int[Array, " n"]) -> Rays:
@@ -284,9 +300,7 @@ def rays(ground: Ground, position: Int[Array, "n 2"], heading: Int[Array, " n"])
     return Rays(jnp.minimum(nearest + 1, clear), hit.any(2))
 
 
-def ray_cells(
-    position: Int[Array, "n 2"], heading: Int[Array, " n"], width: int
-) -> Int[Array, "n 3 5"]:
+def ray_cells(position: Int[Array, "n 2"], heading: Int[Array, " n"], width: int) -> Int[Array, "n 3 5"]:
     """Flat index of the cells of each ray; beyond the first wall they may lie anywhere."""
     down, right = forward(heading)
     ahead = down * width + right
@@ -359,21 +373,16 @@ def paint(
     return beams
 
 
-# Views -------------------------------------------------------------------------------------------------------
-
-
 def windows(board: UInt8[Array, "h w"], position: Int[Array, "n 2"], view: int) -> UInt8[Array, "n v v"]:
     """The square around each agent, north up, `OUTSIDE` beyond the map.
 
     Slices of contiguous rows are copied; a gather of single cells costs nine times as much.
     """
-    padded = jnp.pad(keep(board,'b'), view // 2, constant_values=OUTSIDE)
-    return keep(jax.vmap(lambda corner: jax.lax.dynamic_slice(padded, (corner[0], corner[1]), (view, view)))(position),'w')
+    padded = jnp.pad(board, view // 2, constant_values=OUTSIDE)
+    return jax.vmap(lambda corner: jax.lax.dynamic_slice(padded, (corner[0], corner[1]), (view, view)))(position)
 
 
-def turned(
-    views: UInt8[Array, "n v v"], heading: Int[Array, " n"], half_turned: bool
-) -> UInt8[Array, "n v v"]:
+def turned(views: UInt8[Array, "n v v"], heading: Int[Array, " n"], half_turned: bool) -> UInt8[Array, "n v v"]:
     """Views rotated so that the heading points up; `half_turned`: left and right by 180 degrees more (ssd)."""
     right, left = (3, 1) if half_turned else (1, 3)
     heading = heading[:, None, None]
@@ -398,11 +407,9 @@ def composite(state: GridState, beams: bool) -> UInt8[Array, "h w"]:
 
 def sight(state: GridState, view: int, variant: str) -> Sight:
     """What the agents of Harvest and Cleanup see."""
-    views = windows(composite(state, variant == "paper"), state.position, view)
+    board = alone(functools.partial(composite, beams=variant == "paper"), state)
+    views = alone(functools.partial(windows, view=view), board, state.position)
     return Sight(turned(views, state.heading, variant == "ssd"), seen(state.position, view))
-
-
-# Steps -------------------------------------------------------------------------------------------------------
 
 
 class Moved(NamedTuple):
@@ -435,13 +442,13 @@ def move(state: GridState, actions: Int[Array, " n"], priority: Float[Array, " n
     # An agent stands on an apple only if it has just stepped on it: nothing grows under an agent.
     apples = look(cells, flat(position, width)) == APPLE
     eaten = (agents > 0) & (cells == APPLE)
-    return keep(Moved(
+    return Moved(
         cells=jnp.where(eaten, np.uint8(EMPTY), cells),
         agents=agents,
         position=position,
         heading=(state.heading + turn) & 3,
         apples=apples.astype(jnp.float32),
-    ),'m')
+    )
 
 
 def begin(start: np.ndarray, spawns: np.ndarray, chances: Float[Array, " k"], agents: int) -> GridState:

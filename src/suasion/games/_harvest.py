@@ -13,10 +13,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from suasion.games import _grid as grid
 from suasion.games._game import Sight, Spec, Step
 from suasion.games._maps import HARVEST_MAP
-from suasion.games._random import Generator, uniforms
+from suasion.games._random import RESET, Generator, uniforms
 
 HarvestState = grid.GridState
-_RESET = 1 << 30  # first counter of a reset, far from those of a step: one key may serve both
 _PAPER = tuple((r, c) for r in range(-2, 3) for c in range(-2, 3) if 0 < r * r + c * c <= 4)
 _SSD = tuple((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if (r, c) != (0, 0))
 
@@ -68,7 +67,7 @@ class Harvest:
     generator: Generator = "mixer"
 
     def __post_init__(self) -> None:
-        grid.check_options("Harvest", self.view, self.horizon)
+        grid.check_options("Harvest", self.view, self.horizon, self.generator)
         grid.check_variant("Harvest", self.variant, self.fire_cost, self.hit_cost)
         self._ground  # noqa: B018  reads the map, and refuses a bad one
 
@@ -94,7 +93,7 @@ class Harvest:
     def reset(self, key: Key[Array, ""]) -> grid.GridState:
         """All apples there, agents on distinct random spawn cells with uniform headings."""
         spawns = self._ground.spawns
-        chances = uniforms(key, len(spawns) + self.agents, self.generator, _RESET)
+        chances = grid.alone(lambda k: uniforms(k, len(spawns) + self.agents, self.generator, RESET), key)
         return grid.begin(self._ground.start, spawns, chances, self.agents)
 
     def observe(self, state: grid.GridState) -> Sight:
@@ -108,22 +107,23 @@ class Harvest:
     def draw(self, key: Key[Array, ""]) -> HarvestDraws:
         """The chance of one step."""
         shape = self._ground.start.shape
-        chances = uniforms(key, self.agents + shape[0] * shape[1], self.generator)
-        return HarvestDraws(chances[: self.agents], chances[self.agents :].reshape(shape))
+        priority = grid.alone(lambda key: uniforms(key, self.agents, self.generator), key)
+        growth = uniforms(key, shape[0] * shape[1], self.generator, first=self.agents)
+        return HarvestDraws(priority, growth.reshape(shape))
 
     def advance(
         self, draws: HarvestDraws, state: grid.GridState, actions: Int[Array, " n"]
     ) -> tuple[grid.GridState, Step]:
         """Turns and moves, apples eaten, beams, growth. Actions are indices of `spec.actions`."""
         ground, shape = self._ground, self._ground.start.shape
-        moved = grid.move(state, actions, draws.priority)
+        moved = grid.alone(grid.move, state, actions, draws.priority)
         fires = actions == grid.FIRE
-        rays = grid.rays(ground, moved.position, moved.heading)
+        rays = grid.alone(functools.partial(grid.rays, ground), moved.position, moved.heading)
         length = jnp.where(fires[:, None], rays.length, 0)
         colour = jnp.full(self.agents, grid.FINING, jnp.uint8)
-        beams = grid.paint(moved.position, moved.heading, length, colour, shape)
+        beams = grid.alone(functools.partial(grid.paint, shape=shape), moved.position, moved.heading, length, colour)
         hits = (rays.hit & fires[:, None]).sum(0, dtype=jnp.float32)
-        cells = self._grow(moved, draws.growth.reshape(-1))
+        cells = grid.alone(self._grow, moved, draws.growth.reshape(-1))
         time = state.time + 1
         events = {
             "apples": moved.apples,

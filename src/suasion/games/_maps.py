@@ -128,9 +128,7 @@ def parse(text: str, letters: str, game: str) -> np.ndarray:
             if letter not in MEANING:
                 raise GameError(f"map of {game}: unknown letter {letter!r} at ({r}, {c})")
             if letter not in letters:
-                raise GameError(
-                    f"map of {game}: {letter!r} ({MEANING[letter]}) at ({r}, {c}) has no place in {game}"
-                )
+                raise GameError(f"map of {game}: {letter!r} ({MEANING[letter]}) at ({r}, {c}) has no place in {game}")
     if len(rows) < 3 or width < 3:
         raise GameError(f"map of {game}: {len(rows)} x {width} cells leave no room inside the walls")
     grid = np.array([list(row) for row in rows])

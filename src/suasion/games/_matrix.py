@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Int, Key, UInt8
 
 from suasion.games._game import Event, GameError, Sight, Spec, Step
 
+MOST_AGENTS = 30  # a table has a^n cells
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -60,6 +61,8 @@ class MatrixGame:
 
     def __post_init__(self) -> None:
         agents = _depth(self.payoffs) - 1
+        if agents > MOST_AGENTS:
+            raise GameError(f"payoffs is nested {agents + 1} deep; {MOST_AGENTS} agents are the most")
         if agents < 1:
             raise GameError("payoffs must be nested at least two deep; one agent has payoffs[a] = (r,)")
         table = _nested(self.payoffs, agents, len(self.payoffs), "payoffs")
@@ -88,9 +91,7 @@ class MatrixGame:
             view=(1, agents),
             board=(1, agents),
             horizon=self.horizon,
-            events=tuple(
-                Event(name=name, meaning=f"rounds in which the agent chose {name}") for name in actions
-            ),
+            events=tuple(Event(name=name, meaning=f"rounds in which the agent chose {name}") for name in actions),
         )
 
     def reset(self, key: Key[Array, ""]) -> MatrixState:
@@ -112,9 +113,7 @@ class MatrixGame:
         """No chance: an empty tuple."""
         return ()
 
-    def advance(
-        self, draws: tuple[()], state: MatrixState, actions: Int[Array, " n"]
-    ) -> tuple[MatrixState, Step]:
+    def advance(self, draws: tuple[()], state: MatrixState, actions: Int[Array, " n"]) -> tuple[MatrixState, Step]:
         """One round."""
         table = jnp.asarray(np.array(self.payoffs, np.float32))
         time = state.time + 1
@@ -123,9 +122,7 @@ class MatrixGame:
         step = Step(reward, jnp.zeros((), bool), time >= self.horizon, chosen)
         return MatrixState(time, actions.astype(jnp.int32) + 1), step
 
-    def step(
-        self, key: Key[Array, ""], state: MatrixState, actions: Int[Array, " n"]
-    ) -> tuple[MatrixState, Step]:
+    def step(self, key: Key[Array, ""], state: MatrixState, actions: Int[Array, " n"]) -> tuple[MatrixState, Step]:
         """`advance`; the key is not used."""
         return self.advance(self.draw(key), state, actions)
 
@@ -197,9 +194,7 @@ def pure_coordination(actions: int = 2, horizon: int = 100) -> MatrixGame:
     return MatrixGame(payoffs=payoffs, actions=names, name="pure-coordination", horizon=horizon)
 
 
-def _two_by_two(
-    name: str, actions: tuple[str, str], row: tuple[int, int, int, int], horizon: int
-) -> MatrixGame:
+def _two_by_two(name: str, actions: tuple[str, str], row: tuple[int, int, int, int], horizon: int) -> MatrixGame:
     """The symmetric game of two in which the row player gets `row`, read row by row."""
     payoffs = [[(row[2 * i + j], row[2 * j + i]) for j in range(2)] for i in range(2)]
     return MatrixGame(payoffs=payoffs, actions=actions, name=name, horizon=horizon)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
 Generator = Literal["mixer", "threefry"]
+RESET = 1 << 30  # first counter of a reset, far from those of steps: one key may serve both
 _GOLDEN = np.uint32(0x9E3779B9)  # 2**32 / golden ratio, made odd: spreads neighbouring counters
 
 

@@ -1,7 +1,7 @@
 """Scripted policies for Harvest and Cleanup, and the Schelling diagram that they give.
 
-A policy is a frozen, hashable `policy(key, state) -> actions[n]` that acts for all agents on the full state of
-the game: it is a reference, not a player that could be trained. Everything is `jit`- and `vmap`-able.
+A policy is a frozen, hashable `policy(key, state) -> actions[n]` that acts for all agents on the full state
+of the game: it is a reference, not a player that could be trained. All is `jit`- and `vmap`-able.
 
 Letters of the shapes: n agents, h and w of the map, e episodes, t steps.
 """
@@ -118,10 +118,15 @@ class Cleaner:
 def forager(game: Harvest | Cleanup, keep: int = 0) -> Forager:
     """Agents that walk to apples which still have neighbours, eat them, and never fire.
 
-    An apple may be eaten while at least `keep` other apples lie in its regrowth neighbourhood. Each such apple
-    is claimed by the agent nearest to it (pairs in increasing order of distance, ties at random); who gets none
-    follows the others to the nearest. Agents take shortest ways around walls and around the apples that may not
-    be eaten, step aside for each other, and wait beside the apple sites when there is nothing to eat.
+    An apple may be eaten while at least `keep` other apples lie in its regrowth neighbourhood. Apples are
+    claimed by the agents nearest to them (pairs in increasing order of distance, ties at random), one each; who
+    gets none goes to the nearest all the same. Agents take shortest ways around walls and around the apples
+    that may not be eaten, step aside for each other, and wait beside the apple sites when there is nothing to
+    eat.
+
+    Apples an episode on the rule book's small Harvest map (3 agents, 250 steps; mean of 64 episodes and its
+    standard error): keep 0: 20.7 (0.1), 1: 33.5 (0.6), 2: 62.4 (1.1), 3: 87.4 (1.0), 4: 52.8 (0.7), 5 and
+    more: none.
 
     Args:
         game: Harvest, or Cleanup (with keep = 0: the neighbourhood has no meaning there).
@@ -138,11 +143,29 @@ def forager(game: Harvest | Cleanup, keep: int = 0) -> Forager:
     return Forager(game=game, keep=keep)
 
 
-def cleaner(game: Cleanup, below: float = 0.0) -> Cleaner:
+def sustainable(game: Harvest) -> Forager:
+    """`forager` with `keep` = 3, which eats most apples: the reference line of learning curves.
+
+    Three is where the regrowth probability reaches its maximum: what is eaten comes back as fast as anything can.
+    It is the best `keep` on the small map (87.4 apples; see `forager`) and on the paper's (2030 apples with 5
+    agents in 1000 steps, against 1580 with 2, 1640 with 4 and 171 with 0). It is a reference, not an optimum.
+
+    Args:
+        game: Harvest.
+
+    Returns:
+        The policy of all agents.
+    """
+    return Forager(game=game, keep=3)
+
+
+def cleaner(game: Cleanup, below: float = 0.1) -> Cleaner:
     """Agents that clean while the density of waste is above `below`, and eat like `harvester` otherwise.
 
     An agent whose beam would reach waste fires it; one that need only turn turns; the others walk towards the
-    nearest waste.
+    nearest waste. Apples an episode on the rule book's small Cleanup map, all three agents being cleaners (mean
+    of 32 episodes): below 0: 61, 0.05: 137, 0.1: 155, 0.15: 151, 0.2: 139, 0.3: 86, 0.4: 50; two such cleaners
+    (0.1) and one `harvester`: 184.
 
     Args:
         game: Cleanup.
@@ -182,14 +205,14 @@ def play(game: AnyGame, policy: Policy, key: Key[Array, ""], episodes: int = 1) 
     return _play(game, (policy,), jnp.zeros(game.spec.agents, jnp.int32), key, episodes)
 
 
-def schelling(
-    game: AnyGame, cooperator: Policy, defector: Policy, episodes: int, key: Key[Array, ""]
-) -> Schelling:
+def schelling(game: AnyGame, cooperator: Policy, defector: Policy, episodes: int, key: Key[Array, ""]) -> Schelling:
     """The numbers of a Schelling diagram: what one more cooperator means for cooperators and defectors.
 
     For each number c from 0 to n the first c agents follow `cooperator` and the others `defector`. A social
     dilemma shows as: all cooperating beats all defecting, and yet at some c a defector gets more than it would
-    as one more cooperator (`defector[c] > cooperator[c + 1]`).
+    as one more cooperator (`defector[c] > cooperator[c + 1]`). On the small maps `sustainable` against
+    `forager(game, 2)` shows it at every c in Harvest, and `cleaner` against `harvester` at every c but 0 in
+    Cleanup. (`forager(game, 0)` ruins the small commons, and with it its own return.)
 
     Args:
         game: any game with a horizon, in which the agents are alike.
@@ -205,7 +228,7 @@ def schelling(
         GameError: a game without a horizon; fewer than one episode.
 
     References:
-        Schelling (1973), Hockey helmets, concealed weapons, and daylight saving; Hughes et al. (2018), figure 2.
+        Schelling (1973), Hockey helmets, concealed weapons, and daylight saving. Hughes et al. (2018), figure 2.
     """
     n = game.spec.agents
     cooperating, defecting, collective = [], [], []
@@ -227,17 +250,22 @@ def _play(
     game: AnyGame, policies: tuple[Policy, ...], roles: Int[Array, " n"], key: Key[Array, ""], episodes: int
 ) -> Episodes:
     """Episodes in which agent i follows `policies[roles[i]]`."""
-    if game.spec.horizon is None:
+    horizon = game.spec.horizon
+    if horizon is None:
         raise GameError(f"{game.spec.name} has no horizon: its episodes do not end")
     if episodes < 1:
         raise GameError(f"episodes is {episodes}, not at least 1")
-    rewards, events = _episodes(game, policies, roles, jax.random.split(key, episodes))
+    rewards, events = _episodes(game, policies, horizon, roles, jax.random.split(key, episodes))
     return Episodes(np.array(rewards), {name: np.array(values) for name, values in events.items()})
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _episodes(
-    game: AnyGame, policies: tuple[Policy, ...], roles: Int[Array, " n"], keys: Key[Array, " e"]
+    game: AnyGame,
+    policies: tuple[Policy, ...],
+    horizon: int,
+    roles: Int[Array, " n"],
+    keys: Key[Array, " e"],
 ) -> tuple[Float[Array, "e t n"], dict[str, Array]]:
     seats = np.arange(game.spec.agents)
 
@@ -250,7 +278,7 @@ def _episodes(
             state, step = game.step(key_game, state, chosen[roles, seats])
             return state, (step.reward, step.events)
 
-        return jax.lax.scan(body, game.reset(key_reset), jax.random.split(key_steps, game.spec.horizon))[1]
+        return jax.lax.scan(body, game.reset(key_reset), jax.random.split(key_steps, horizon))[1]
 
     return jax.vmap(episode)(keys)
 
@@ -264,15 +292,14 @@ def _neighbours(apples: Bool[Array, "h w"], variant: str) -> Int[Array, "h w"]:
     """Apples in the regrowth neighbourhood of each cell, itself not counted."""
     reach = range(-2, 3)
     near = [(r, c) for r in reach for c in reach if (r, c) != (0, 0)]
-    close = [
-        (r, c) for r, c in near if (r * r + c * c <= 4 if variant == "paper" else max(abs(r), abs(c)) == 1)
-    ]
+    limit = 4 if variant == "paper" else 2  # squared: the 12 cells within L2 distance 2, or the 8 around
+    close = [(r, c) for r, c in near if r * r + c * c <= limit]
     count = jnp.pad(apples, 2).astype(jnp.int32)
     return functools.reduce(jnp.add, [_shift(count, r, c) for r, c in close])[2:-2, 2:-2]
 
 
 def _distances(sources: Bool[Array, "*b h w"], blocked: Bool[Array, "h w"]) -> Int[Array, "*b h w"]:
-    """Steps from each cell to the nearest source around blocked cells, by relaxation; FAR where there is no way.
+    """Steps from each cell to the nearest source around blocked cells, by relaxation; FAR: no way.
 
     The map's border must be blocked. A source may itself be blocked: it can be left but not entered.
     """
@@ -303,7 +330,7 @@ def _claims(
     nearest = jnp.where(ripe[None], field, FAR).reshape(n, -1) + ties
     rows, columns = jnp.arange(n), jnp.arange(h * w)
 
-    def claim(k: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+    def claim(k: Array, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         cost, target = pair
         best = cost.argmin()
         agent, cell = best // (h * w), best % (h * w)

@@ -178,16 +178,76 @@ class LSTM(Core):
     def recur(self, memory: Memory, drive: Float[Array, "b g"]) -> tuple[Memory, Float[Array, "b y"]]:
         """One step."""
         h, c = memory
-        i, f, g, o = jnp.split(drive + h @ self.recurrent, 4, -1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        h, c = _lstm_cell(drive + h @ self.recurrent, c)
         return (h, c), h
 
     def run(
         self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]
     ) -> tuple[Memory, Float[Array, "t b y"]]:
-        """All steps, one after the other."""
-        return run_cells(self, memory, drive, start)
+        """All steps, one after the other; the gradient is written by hand, see `_lstm_backward`."""
+        h, c = _lstm_run(self.recurrent, *memory, drive, start)
+        return (h[-1], c[-1]), h
+
+
+def _lstm_cell(gates: Float[Array, "b g"], c: Float[Array, "b y"]) -> tuple[Array, Array]:
+    """(h, c) after a step, from the gates before their nonlinearities."""
+    i, f, g, o = jnp.split(gates, 4, -1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+@jax.custom_vjp
+def _lstm_run(recurrent: Array, h: Array, c: Array, drive: Array, start: Array) -> tuple[Array, Array]:
+    """(h_t, c_t) of all steps."""
+    return _lstm_forward(recurrent, h, c, drive, start)[0]
+
+
+def _lstm_forward(recurrent: Array, h: Array, c: Array, drive: Array, start: Array) -> tuple[tuple[Array, Array], Any]:
+    def step(memory: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], Any]:
+        drive_t, start_t = now
+        h, c = clear(start_t, memory, lambda batch: jax.tree.map(jnp.zeros_like, memory))
+        gates = drive_t + h @ recurrent
+        after = _lstm_cell(gates, c)
+        return after, (*after, gates)
+
+    _, (hs, cs, gates) = jax.lax.scan(step, (h, c), (drive, start))
+    return (hs, cs), (recurrent, h, c, hs, cs, gates, start)
+
+
+def _lstm_backward(saved: Any, cotangents: tuple[Array, Array]) -> tuple[Array, Array, Array, Array, None]:
+    """The gradient with everything but the recurrence itself taken out of the loop.
+
+    The local derivatives need no order, so they are made for all steps at once; the loop is one product with the
+    transposed weights and a few multiplications; the weights' gradient is one product over all steps (the derivative
+    that JAX would take adds to the whole matrix at every step, which costs more than the products).
+    """
+    recurrent, h, c, hs, cs, gates, start = saved
+    begun = start[..., None]
+    h_before = jnp.where(begun, 0.0, jnp.concatenate([h[None], hs[:-1]]))
+    c_before = jnp.where(begun, 0.0, jnp.concatenate([c[None], cs[:-1]]))
+    i, f, g, o = jnp.split(gates, 4, -1)
+    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+    tanh_c = jnp.tanh(cs)
+    through = o * (1.0 - tanh_c * tanh_c)  # dh/dc
+    local = jnp.stack([g * i * (1.0 - i), c_before * f * (1.0 - f), i * (1.0 - g * g), tanh_c * o * (1.0 - o)], -2)
+    forget = jnp.where(begun, 0.0, f)
+    transposed = recurrent.T
+
+    def step(carry: tuple[Array, Array], now: Any) -> tuple[tuple[Array, Array], Array]:
+        (d_h, d_c), (above_h, above_c, through, local, forget, start) = carry, now
+        d_h = d_h + above_h
+        d_c = d_c + above_c + d_h * through
+        d_gates = (local * jnp.stack([d_c, d_c, d_c, d_h], -2)).reshape(d_h.shape[0], -1)
+        return (jnp.where(start[:, None], 0.0, d_gates @ transposed), d_c * forget), d_gates
+
+    zeros = (jnp.zeros_like(h), jnp.zeros_like(c))
+    (d_h, d_c), d_gates = jax.lax.scan(step, zeros, (*cotangents, through, local, forget, start), reverse=True)
+    width = h.shape[-1]
+    d_recurrent = h_before.reshape(-1, width).T @ d_gates.reshape(-1, 4 * width)
+    return d_recurrent, d_h, d_c, d_gates, None
+
+
+_lstm_run.defvjp(_lstm_forward, _lstm_backward)
 
 
 class GRU(Core):

@@ -1,10 +1,13 @@
 r"""The first two layers of a view: a 3 x 3 convolution on class codes, and the dense layer after it.
 
-A view is class codes, and the network sees colours: $x = \mathrm{relu}(\mathrm{conv}_{3\times3}(\mathrm{rgb}[codes]) + b)
-\, D$. Since colours are a function of the code, the convolution of three neighbours in a row is a lookup in a table
-of all triples of classes, built once per call: three additions per output instead of 27 products, exact up to
-rounding. On a CPU that, and the gradient below, is many times faster than XLA's convolution with so few filters; on
-other backends the ordinary convolution runs.
+A view is class codes, and the network sees colours:
+
+$$x = \mathrm{relu}(\mathrm{conv}_{3\times3}(\mathrm{rgb}[codes]) + b) \, D.$$
+
+Since colours are a function of the code, the convolution of three neighbours in a row is a lookup in a table of all
+triples of classes, built once per call: three additions per output instead of 27 products, exact up to rounding. On
+a CPU that, and the gradient below, is many times faster than XLA's convolution with so few filters; on other
+backends the ordinary convolution runs.
 
 The gradient recomputes the convolution by chunks that stay in cache, and knows that codes have none.
 

@@ -291,7 +291,7 @@ class Policy:
         """[..., b, n, ...] to [g, ..., m, ...], where `tail` axes begin with the agents'."""
         axis = x.ndim - tail
         if self.groups == 1:
-            merged = x.reshape(*x.shape[: axis - 1], -1, *x.shape[axis + 1 :])
+            merged = x.reshape(*x.shape[: axis - 1], x.shape[axis - 1] * x.shape[axis], *x.shape[axis + 1 :])
             return merged[None]
         return jnp.moveaxis(x, axis, 0)
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from suasion.records import Metrics
@@ -45,26 +46,28 @@ def learning_curves(
 ) -> Figure:
     """Draw a metric against environment steps, one colour for each group of seeds.
 
-    Thick: the mean over the group's seeds. Band: its 95 % Student t interval at each step (not for all steps at
-    once); none for a single seed. Thin: each seed. All seeds of a group must have the same grid of steps, nothing is
-    interpolated; a seed may be shorter than the others (a run that is still going), and the mean ends with it. Where
-    the metric is undefined (null) the curve has a gap, and the mean has one where any seed has: it is never taken over
-    a changing set of seeds.
+    Thick: the mean over the group's seeds. Band: its 95 % Student t interval at each step (not for all steps
+        at
+    once); none for a single seed. Thin: each seed. All seeds of a group must have the same grid of steps,
+    nothing is interpolated; a seed may be shorter than the others (a run that is still going), and the mean
+    ends with it. Where the metric is undefined (null) the curve has a gap, and the mean has one where any
+    seed has: it is never taken over a changing set of seeds.
 
     Args:
-        groups: label -> rows of each seed, as `read_metrics` gives them. Rows without the metric are passed over.
+        groups: label -> rows of each seed, as `read_metrics` gives them. Rows without the metric are passed
+            over.
         metric: the key; an entry of a list as `key[2]`.
         ylabel: with the unit; the key itself if not given.
         reference: label -> height of a dashed line, such as a scripted policy's score.
-        smooth: each point is the mean of the last so many defined points of its seed, before any averaging over
-            seeds; 1 leaves them as they are.
+        smooth: each point is the mean of the last so many defined points of its seed, before any averaging
+            over seeds; 1 leaves them as they are.
 
     Returns:
         A figure; see `save_figure`.
 
     Raises:
-        ValueError: no groups or seeds, a metric that is missing or no number, steps that do not rise or grids that
-            differ, a reference that is not finite; named.
+        ValueError: no groups or seeds, a metric that is missing or no number, steps that do not rise or grids
+            that differ, a reference that is not finite; named.
     """
     curves = {label: _group(seeds, metric, label, smooth) for label, seeds in groups.items()}
     if not curves:
@@ -72,16 +75,17 @@ def learning_curves(
     with style():
         figure = new_figure(6.4, 4.0)
         axes = figure.add_subplot()
-        draw_curves(axes, curves, list(curves), reference or {})
+        lines = draw_curves(axes, curves, list(curves), reference or {})
         axes.set_ylabel(ylabel or metric)
-        draw_legend(figure, axes)
+        draw_legend(figure, list(lines.values()))
     return figure
 
 
 def draw_curves(
     axes: Axes, curves: Mapping[str, Sequence[Curve]], order: Sequence[str], reference: Mapping[str, float]
-) -> None:
-    """Draw groups of curves into `axes`; a group's colour is its place in `order`."""
+) -> dict[str, Line2D]:
+    """Draw groups of curves into `axes`; a group's colour is its place in `order`. Gives each group's line."""
+    lines = {}
     for label, seeds in curves.items():
         colour, dashes = line_of(order.index(label))
         shared = min(len(seed.steps) for seed in seeds)
@@ -92,7 +96,7 @@ def draw_curves(
                 axes.plot(seed.steps, seed.values, color=colour, alpha=0.35, linewidth=0.6)
             axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
         name = f"{label} ({len(seeds)} seed{'s' * (len(seeds) > 1)})"
-        axes.plot(steps, mean, color=colour, linestyle=dashes, label=name)
+        (lines[label],) = axes.plot(steps, mean, color=colour, linestyle=dashes, label=name)
         alone = _isolated(mean)
         axes.plot(steps[alone], mean[alone], ".", color=colour)
     for label, height in reference.items():
@@ -100,17 +104,24 @@ def draw_curves(
             raise ValueError(f"reference[{label!r}] is {height}; must be finite")
         axes.axhline(height, color=MUTED, linewidth=0.9, linestyle=(0, (5, 3)), zorder=1.5)
         axes.annotate(
-            label, (1, height), (-2, 2), "axes fraction", "offset points", color=MUTED, ha="right", fontsize=8
-        ).xycoords = ("axes fraction", "data")
+            label,
+            (1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            color=MUTED,
+            fontsize=8,
+        )
     _label_steps(axes, max(int(seed.steps[-1]) for seeds in curves.values() for seed in seeds))
+    return lines
 
 
-def draw_legend(figure: Figure, axes: Axes) -> None:
-    """The legend of `axes` above the whole figure, where it covers no curve."""
-    handles, labels = axes.get_legend_handles_labels()
-    width = max(len(label) for label in labels) + 6
-    columns = max(1, min(len(labels), int(figure.get_figwidth() * 13) // width))
-    figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+def draw_legend(figure: Figure, lines: Sequence[Line2D]) -> None:
+    """One legend for all axes, above the figure, where it covers no curve."""
+    labels = [str(line.get_label()) for line in lines]
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * 13) // (max(map(len, labels)) + 6)))
+    figure.legend(lines, labels, loc="outside upper left", ncols=columns)
 
 
 def curve_of(rows: Rows, metric: str, place: str, smooth: int = 1) -> Curve:
@@ -128,7 +139,9 @@ def curve_of(rows: Rows, metric: str, place: str, smooth: int = 1) -> Curve:
         raise ValueError(f"{place}: none of {len(table)} rows holds {metric!r}; there are {', '.join(keys) or 'none'}")
     for step, value in found:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError(f"{place}: {metric!r} at step {step} is a {type(value).__name__}; must be a number or null")
+            raise ValueError(
+                f"{place}: {metric!r} at step {step} is a {type(value).__name__}; must be a number or null"
+            )
     steps = np.array([step for step, _ in found], np.int64)
     if (falls := np.flatnonzero(np.diff(steps) <= 0)).size:
         raise ValueError(f"{place}: {metric!r}: step {steps[falls[0] + 1]} comes after step {steps[falls[0]]}")
@@ -137,7 +150,8 @@ def curve_of(rows: Rows, metric: str, place: str, smooth: int = 1) -> Curve:
 
 
 def trailing_mean(values: Float64[np.ndarray, " p"], window: int) -> Float64[np.ndarray, " p"]:
-    """Mean of the last `window` defined points up to each point; a gap (NaN) stays a gap, and is not counted."""
+    """Mean of the last `window` defined points up to each point; a gap (NaN) stays a gap, and is not
+    counted."""
     defined = ~np.isnan(values)
     kept = values[defined]
     # The first value is subtracted, lest a running sum of large values lose the digits of small differences.

@@ -11,8 +11,8 @@ from scipy.special import stdtrit
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float | None]:
     r"""Mean and half-width of its Student t interval.
 
-    $\bar x \pm t_{n-1,(1+c)/2} \, s / \sqrt n$ with the sample deviation $s$ (divisor $n-1$): exact for independent
-    normal values, and never narrower than the normal interval.
+    $\bar x \pm t_{n-1,(1+c)/2} \, s / \sqrt n$ with the sample deviation $s$ (divisor $n-1$): exact for
+    independent normal values, and never narrower than the normal interval.
 
     Args:
         values: one a seed, in any unit; at least one.
@@ -30,18 +30,25 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
         if not math.isfinite(value):
             raise ValueError(f"values[{place}] is {value}; must be finite")
     mean, half = column_intervals(np.asarray(values, np.float64)[:, None], level)
+    if len(values) > 1 and not math.isfinite(half[0]):
+        raise ValueError(f"the values from {min(values)} to {max(values)} spread too far for a number")
     return float(mean[0]), None if len(values) == 1 else float(half[0])
 
 
 def column_intervals(
     values: Float[np.ndarray, "n p"], level: float = 0.95
 ) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
-    """Means and half-widths of p columns of n values; NaN wherever a value is NaN, and half-widths for n = 1."""
+    """Means and half-widths of p columns of n values; NaN wherever a value is NaN, and half-widths for n =
+    1."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; must be within 0 and 1")
     count = len(values)
-    mean = values.mean(axis=0)
-    if count == 1:
-        return mean, np.full_like(mean, np.nan)
-    factor = float(stdtrit(count - 1, (1 + level) / 2)) / math.sqrt(count)
-    return mean, factor * values.std(axis=0, ddof=1)
+    # Powers of two bring each column near 1, exactly: squares of what a diverging run logs would overflow.
+    _, exponent = np.frexp(np.abs(values).max(axis=0))
+    scaled = np.ldexp(values, -exponent[None, :])
+    with np.errstate(over="ignore"):
+        mean = np.ldexp(scaled.mean(axis=0), exponent)
+        if count == 1:
+            return mean, np.full_like(mean, np.nan)
+        factor = float(stdtrit(count - 1, (1 + level) / 2)) / math.sqrt(count)
+        return mean, np.ldexp(factor * scaled.std(axis=0, ddof=1), exponent)

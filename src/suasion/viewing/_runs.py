@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from suasion.records import RecordError, Run, find_runs, read_run
 from suasion.viewing._curves import Curve, check_grids, curve_of, draw_curves, draw_legend
@@ -20,8 +21,9 @@ def plot_runs(
 ) -> list[Path]:
     """Draw the metrics of runs, a panel each, runs that differ only in their seed as one curve.
 
-    A group's name is its configuration's "label", else the folder that holds it alone, else the run's folder without
-    its seed. See `learning_curves` for what the curves are. What is left out is said below the panels.
+    A group's name is its configuration's "label", else the folder that holds it alone, else the run's folder
+    without its seed. See `learning_curves` for what the curves are. What is left out is said below the
+    panels.
 
     Args:
         paths: runs, or folders of runs.
@@ -36,10 +38,10 @@ def plot_runs(
         RecordError: no runs, or damaged ones, or none with metrics.
         ValueError: a metric that no run has, or seeds with different steps; named.
     """
-    found = dict.fromkeys(run for path in paths for run in find_runs(path))
+    found = {run.resolve(): run for path in paths for run in find_runs(path)}.values()  # each once
     runs = [read_run(path) for path in found]
-    notes = [f"left out, no metrics yet: {run.path.name}" for run in runs if not run.metrics]
-    notes += [f"last line incomplete: {run.path.name}" for run in runs if run.torn and run.metrics]
+    notes = [f"left out, no metrics yet: {run.path}" for run in runs if not run.metrics]
+    notes += [f"last line incomplete: {run.path}" for run in runs if run.torn and run.metrics]
     runs = [run for run in runs if run.metrics]
     if not runs:
         raise RecordError(f"none of {len(found)} runs has metrics yet: {', '.join(map(str, found))}")
@@ -109,24 +111,20 @@ def _panels(groups: Mapping[str, Sequence[Run]], metrics: Sequence[str], notes: 
     if not metrics:
         raise ValueError("0 metrics; at least 1 is needed")
     columns = 1 if len(metrics) == 1 else 2 if len(metrics) in (2, 4) else 3
-    lines = -(-len(metrics) // columns)
+    height = -(-len(metrics) // columns)
     with style():
-        figure = new_figure(max(6.4, 3.6 * columns), 0.6 + max(2.5, 3.4 - 0.3 * lines) * lines)
+        figure = new_figure(max(6.4, 3.6 * columns), 0.6 + max(2.5, 3.4 - 0.3 * height) * height)
         order = list(groups)
-        richest = None
+        lines: dict[str, Line2D] = {}
         for place, metric in enumerate(metrics):
-            axes = figure.add_subplot(lines, columns, place + 1)
-            curves = _curves(groups, metric, smooth)
-            draw_curves(axes, curves, order, {})
+            axes = figure.add_subplot(height, columns, place + 1)
+            lines = draw_curves(axes, _curves(groups, metric, smooth), order, {}) | lines
             axes.set_title(metric)
             if place + columns < len(metrics):
                 axes.set_xlabel("")
-            if richest is None or len(curves) > richest[0]:
-                richest = (len(curves), axes)
-        if richest is not None:
-            draw_legend(figure, richest[1])
+        draw_legend(figure, [lines[label] for label in order if label in lines])
         if notes:
-            figure.text(0.01, 0.0, "\n".join(notes), fontsize=7, color=MUTED, va="top")
+            figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=7, color=MUTED)
     return figure
 
 

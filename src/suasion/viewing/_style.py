@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from cycler import cycler
@@ -18,7 +19,7 @@ INK = "#1A1A1A"
 MUTED = "#666666"
 _DASHES = ("-", "--", ":", "-.")
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.facecolor": "white",
@@ -46,6 +47,7 @@ _SETTINGS = {
     "svg.fonttype": "path",
     "svg.hashsalt": "suasion",
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in the name of a run is a dollar
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 8,
@@ -76,7 +78,8 @@ def style() -> Iterator[None]:
 
 
 def line_of(place: int) -> tuple[str, str]:
-    """Colour and dashes of the curve at `place` = 0, 1, ...: colours first, then dashes; 28 in all, then again."""
+    """Colour and dashes of the curve at `place` = 0, 1, ...: colours first, then dashes; 28 in all, then
+    again."""
     return COLOURS[place % len(COLOURS)], _DASHES[place // len(COLOURS) % len(_DASHES)]
 
 

@@ -9,22 +9,24 @@ from suasion.viewing._interval import mean_interval
 def comparison_table(
     rows: Mapping[str, Mapping[str, Sequence[float | None]]], columns: Sequence[str] | Mapping[str, str]
 ) -> str:
-    """A Markdown table: a line for each condition, in each cell mean ± half-width of the 95 % interval over seeds.
+    """A Markdown table: a line for each condition, in each cell mean ± half-width of the 95 % interval over
+    seeds.
 
-    The column n holds the number of seeds. A cell of which some values are undefined says so, and its mean is over
-    the others; with one value there is no interval. Half-widths have two significant digits, means as many decimals.
+    The column n holds the number of seeds. A cell of which some values are undefined says so, and its mean is
+    over the others; with one value there is no interval. Half-widths have two significant digits, means as
+    many decimals.
 
     Args:
-        rows: condition -> column -> one value a seed; None where the measure is undefined for that seed. All columns
-            of a condition have the same number of seeds.
+        rows: condition -> column -> one value a seed; None where the measure is undefined for that seed. All
+            columns of a condition have the same number of seeds.
         columns: the columns to show, in order; or column -> its title, with the unit.
 
     Returns:
         The table, ending with a line break.
 
     Raises:
-        ValueError: no rows or columns, a column missing from a row, no or unequal numbers of seeds, a value that is
-            not finite; named.
+        ValueError: no rows or columns, a column missing from a row, no or unequal numbers of seeds, a value
+            that is not finite; named.
     """
     titles = dict(columns) if isinstance(columns, Mapping) else {column: column for column in columns}
     if not rows or not titles:

@@ -1,0 +1,394 @@
+"""The `suasion` command.
+
+Each subcommand is a frozen dataclass whose fields are its options and whose method `run` does the work; JAX is
+imported only by those that compute. Exit codes: 0 done, 1 a failure while running, 2 input that cannot be, 75 stopped
+by SIGTERM and 130 by Ctrl-C, both after a checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg
+
+from suasion import __version__
+
+if TYPE_CHECKING:
+    from suasion.runs import RunConfig
+
+
+class InputError(ValueError):
+    """Options that do not go together."""
+
+
+_PRESET = "(default: the preset's)"
+_REPEAT = "(repeatable)"
+Whole = Annotated[int | None, arg(metavar="N", help_behavior_hint=_PRESET)]
+Number = Annotated[float | None, arg(metavar="NUMBER", help_behavior_hint=_PRESET)]
+Timetable = Annotated[str | None, arg(metavar="SCHEDULE", help_behavior_hint=_PRESET)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GameOptions:
+    """What is played. Left out: as the rule book says for the game and its size."""
+
+    size: Literal["small", "paper"] = "small"
+    """Harvest and Cleanup: the small map, or that of the publications."""
+    variant: Literal["paper", "ssd"] = "paper"
+    """Harvest and Cleanup: rules as published, or as in the open implementation of 2019."""
+    agents: Whole = None
+    """How many play."""
+    view: Whole = None
+    """Side of the square that an agent sees, in cells; odd."""
+    horizon: Whole = None
+    """Steps of an episode."""
+    option: Annotated[tuple[str, ...], arg(metavar="NAME=NUMBER"), UseAppendAction] = ()
+    """Another number of the game, such as hit_cost=50."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What the agents think with."""
+
+    core: Annotated[
+        Literal["lstm", "gru", "none"] | None, arg(metavar="{lstm,gru,none}", help_behavior_hint=_PRESET)
+    ] = None
+    """The agents' memory."""
+    width: Whole = None
+    """Units of the memory."""
+    shared: bool = False
+    """One network for all agents, rather than one each."""
+    last_actions: Annotated[Literal["yes", "no"] | None, arg(metavar="{yes,no}", help_behavior_hint=_PRESET)] = None
+    """Whether agents see what all did in the step before."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearningOptions:
+    """How they learn."""
+
+    algorithm: Annotated[Literal["a2c", "ppo"] | None, arg(metavar="{a2c,ppo}", help_behavior_hint=_PRESET)] = None
+    """The learning rule."""
+    steps: Whole = None
+    """Environment steps to train for, over all games played at once."""
+    environments: Whole = None
+    """Games played at once."""
+    rollout: Whole = None
+    """Steps of each game between two updates."""
+    learning_rate: Timetable = None
+    """Of Adam."""
+    entropy: Timetable = None
+    """Weight of the entropy bonus, which keeps agents trying."""
+    discount: Number = None
+    """What a reward one step later is worth, 0 to 1."""
+    lambda_: Annotated[Number, arg(name="lambda")] = None
+    """Of lambda-returns, 0 to 1: 0 trusts the value estimates, 1 the rewards alone."""
+    epochs: Whole = None
+    """PPO: passes over what was played."""
+    minibatches: Whole = None
+    """PPO: gradient steps in a pass."""
+    chunk: Whole = None
+    """Games whose activations are held at once, 0 for all: a matter of speed and memory."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train agents in a game. An interrupted run goes on: give the same command again.
+
+    Most options come from the game's preset; `--show` prints them all. A SCHEDULE is a number, or numbers at
+    environment steps with straight lines between them: 0.001@0,0.0001@500000.
+    """
+
+    game: Positional[Annotated[str, arg(metavar="GAME")]]
+    """A name (`suasion games` lists them), or the file of a map or of a payoff table."""
+    reward: Annotated[tuple[str, ...], arg(metavar="NAME=SCHEDULE"), UseAppendAction] = ()
+    """What agents are paid: extrinsic=1 (the own reward; if left out) or shared=1 (the mean of all); several add up.
+    One weight for each agent: extrinsic=1/1/0."""
+    seed: int = 0
+    """Of all chance; of the first run if there are several."""
+    seeds: int = 1
+    """How many runs, of seeds SEED, SEED + 1, ..."""
+    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: runs/GAME-SIZE-REWARD)")] = None
+    """Where the runs go, each in its own folder seed-N."""
+    log_every: Whole = None
+    """Updates in one row of metrics."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between checkpoints."""
+    show: bool = False
+    """Print the configuration as JSON and stop."""
+    rules: GameOptions = GameOptions()
+    network: NetworkOptions = NetworkOptions()
+    learning: LearningOptions = LearningOptions()
+
+    def run(self) -> int:
+        """Train every seed in turn."""
+        from suasion import runs
+
+        if self.seeds < 1:
+            raise InputError(f"--seeds is {self.seeds}, must be at least 1")
+        if not self.checkpoint_seconds > 0:
+            raise InputError(f"--checkpoint-seconds is {self.checkpoint_seconds}, must be positive")
+        configs = [self.configuration(seed) for seed in range(self.seed, self.seed + self.seeds)]
+        if self.show:
+            print(json.dumps(configs[0].to_json(), indent=2))
+            return 0
+        out = self.out or Path("runs") / configs[0].slug
+        with runs.Stop() as stop, runs.Progress() as progress:
+            for config in configs:
+                trained = runs.train(
+                    config,
+                    out / f"seed-{config.seed}",
+                    checkpoint_seconds=self.checkpoint_seconds,
+                    watch=progress,
+                    stop=stop,
+                )
+                for message in trained.rejected:
+                    complain(f"passed over: {message}")
+                if stop():
+                    complain(f"stopped at step {trained.step:,}; the same command goes on from there")
+                    return stop.exit_code
+        print(f"{out}: next, `suasion plot {out}` and `suasion render {out / f'seed-{self.seed}'}`")
+        return 0
+
+    def configuration(self, seed: int) -> RunConfig:
+        """The configuration of one seed: the preset with what was given."""
+        from suasion.runs import configure
+
+        rules, network, learning = self.rules, self.network, self.learning
+        return configure(
+            self.game,
+            size=rules.size,
+            variant=rules.variant,
+            agents=rules.agents,
+            view=rules.view,
+            horizon=rules.horizon,
+            options=dict(map(_number, rules.option)),
+            rewards=self.reward,
+            steps=learning.steps,
+            log_every=self.log_every,
+            seed=seed,
+            policy=_given(
+                core=network.core,
+                width=network.width,
+                shared=network.shared or None,
+                last_actions=None if network.last_actions is None else network.last_actions == "yes",
+            ),
+            learner=_given(
+                algorithm=learning.algorithm,
+                environments=learning.environments,
+                steps=learning.rollout,
+                entropy_weight=learning.entropy,
+                discount=learning.discount,
+                lambda_=learning.lambda_,
+                epochs=learning.epochs,
+                minibatches=learning.minibatches,
+                chunk=learning.chunk,
+            ),
+            optimiser=_given(learning_rate=learning.learning_rate),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Draw the learning curves of runs: the mean over seeds with its 95 % interval, and each seed as a thin line."""
+
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
+    """Folders of runs, or folders of such folders; runs that differ only in their seed make one curve."""
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path()
+    """Where curves.png and curves.svg go."""
+    metric: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint=_REPEAT), UseAppendAction] = ()
+    """What to draw, such as episode/return or action/entropy[0]; episodes and rewards if left out."""
+    smooth: Annotated[int, arg(metavar="N")] = 10
+    """Each point is the mean of the last N."""
+
+    def run(self) -> int:
+        """Draw them."""
+        from suasion.viewing import plot_runs
+
+        if not self.runs:
+            raise InputError("no run given: name at least one folder")
+        self.out.mkdir(parents=True, exist_ok=True)
+        for path in plot_runs(self.runs, self.out, self.metric or None, smooth=self.smooth):
+            print(path)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Render:
+    """Play episodes with the agents of a run and draw them as GIF: the whole map beside each agent's view."""
+
+    folder: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Folder of a run; its newest checkpoint plays."""
+    episodes: int = 1
+    """How many."""
+    seed: int = 0
+    """Of all chance in them."""
+    greedy: bool = False
+    """Take the most probable actions instead of drawing them."""
+    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: RUN/episodes)")] = None
+    """Where the pictures go; the episodes themselves are kept in the run."""
+    scale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by the map's size)")] = None
+    """Pixels a cell of the map."""
+    fps: int = 10
+    """Frames a second, 1 to 50."""
+    every: int = 1
+    """Draw each so-manieth step."""
+
+    def run(self) -> int:
+        """Play, keep and draw them."""
+        from suasion.records import find_runs
+        from suasion.runs import load_run, play_run, write_episodes
+        from suasion.viewing import write_gif
+
+        found = find_runs(self.folder)
+        if len(found) > 1:
+            raise InputError(f"{self.folder} holds {len(found)} runs; name one, such as {found[0]}")
+        run = load_run(found[0])
+        for message in run.rejected:
+            complain(f"passed over: {message}")
+        episodes = play_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
+        for episode, path in zip(episodes, write_episodes(run, episodes), strict=True):
+            out = self.out or path.parent
+            out.mkdir(parents=True, exist_ok=True)
+            picture = write_gif(episode, out / f"{path.stem}.gif", fps=self.fps, scale=self.scale, every=self.every)
+            print(f"{picture}  reward {episode.rewards.sum():.1f}")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Games:
+    """List the games that agents can be trained in."""
+
+    def run(self) -> int:
+        """Print a table."""
+        from rich.console import Console
+        from rich.table import Table
+
+        from suasion.games import catalogue, make
+        from suasion.runs import SIZED
+
+        table = Table(box=None, pad_edge=False)
+        for column in ("game", "size", "agents", "actions", "map", "view", "steps", "what it is"):
+            table.add_column(column, justify="left" if column in ("game", "size", "what it is") else "right")
+        for name, meaning in catalogue().items():
+            for size in ("small", "paper") if name in SIZED else ("",):
+                spec = make(name, **({"size": size} if size else {})).spec
+                area, view = (f"{rows}x{columns}" for rows, columns in (spec.board, spec.view))
+                numbers = (str(spec.agents), str(len(spec.actions)), area, view, str(spec.horizon))
+                table.add_row(name, size, *numbers, meaning)
+        Console(width=None if sys.stdout.isatty() else 140).print(table)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo:
+    """The tragedy of the commons: train small Harvest with selfish and with shared reward, and draw what happened."""
+
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo")
+    """Where everything goes: curves.png, selfish.gif, shared.gif, table.md and the runs."""
+    seeds: int = 1
+    """Runs of each kind, of seeds 0, 1, ..."""
+    steps: Whole = None
+    """Environment steps of each run."""
+    episodes: int = 32
+    """Of the evaluation of each run."""
+
+    def run(self) -> int:
+        """Train, play, draw, and say what is to be seen."""
+        from suasion._demo import demonstrate
+        from suasion.runs import Progress, Stop
+
+        for name in ("seeds", "episodes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} is {getattr(self, name)}, must be at least 1")
+        with Stop() as stop, Progress() as progress:
+            told = demonstrate(
+                self.out, seeds=self.seeds, steps=self.steps, episodes=self.episodes, watch=progress, stop=stop
+            )
+        if told is None:
+            complain("stopped; the same command goes on")
+            return stop.exit_code
+        for path in told.files:
+            print(path)
+        for sentence in told.sentences:
+            print(sentence)
+        return 0
+
+
+COMMANDS: dict[str, Any] = {"train": Train, "plot": Plot, "render": Render, "games": Games, "demo": Demo}
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were not left out."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _number(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        raise InputError(f"--option {text}: write NAME=NUMBER, such as hit_cost=50") from None
+    return name, int(number) if number.is_integer() else number
+
+
+def prepare_environment() -> None:
+    """Settings that JAX reads when it is imported; what the user has set stays."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "suasion" / "jax"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def complain(message: str) -> None:
+    """One line on the error stream."""
+    print(f"suasion: {message}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; its exit code.
+
+    Args:
+        arguments: without the program's name; those of the process if not given.
+    """
+    prepare_environment()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
+        print(f"suasion {__version__}")
+        return 0
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        nearest = difflib.get_close_matches(given[0], COMMANDS, n=1)
+        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        complain(f"unknown command {given[0]!r}{hint}; commands are {', '.join(COMMANDS)}")
+        return 2
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="suasion",
+        description=DESCRIPTION,
+        args=given,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    try:
+        return command.run()
+    except KeyboardInterrupt:
+        complain("stopped at once")
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("SUASION_DEBUG") == "1":
+            traceback.print_exc()
+        complain(str(error))
+        return 2 if isinstance(error, ValueError) else 1
+
+
+DESCRIPTION = "Agents that learn among agents: games, training, pictures. `suasion COMMAND --help` explains a command."
+
+if __name__ == "__main__":
+    sys.exit(main())

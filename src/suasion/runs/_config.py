@@ -1,0 +1,285 @@
+"""What a run is: everything that its result depends on, in one record."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from suasion.agents import TERMS, Experiment, LearnerConfig, Rewards, Schedule, Weight, parse_weight
+from suasion.games import Game, GameError, catalogue, make
+from suasion.networks import Policy, PolicyConfig
+from suasion.runs._plain import ConfigError, from_plain, read_schedule, to_plain
+from suasion.runs._presets import preset
+
+if TYPE_CHECKING:
+    AnyGame: TypeAlias = Game[Any, Any]
+else:  # at run time a protocol cannot be checked
+    AnyGame = Any
+
+LARGEST_SEED = 2**31 - 1
+_OPTIONS = ("fire_cost", "hit_cost", "symbols", "delay")  # numbers that some games take beyond the common ones
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run of one seed. Two runs of one configuration, on one machine with the same versions, end in equal bytes.
+
+    Attributes:
+        game: name in the catalogue of games.
+        map: text of an own map, or of a payoff table as JSON; None for the catalogue's.
+        size: `small` or `paper`; of Harvest and Cleanup, the other games have one size.
+        variant: `paper` or `ssd`, of Harvest and Cleanup.
+        agents: how many play; None where the game fixes it.
+        view: side of the square view in cells, odd; None where the game fixes it.
+        horizon: steps of an episode; None where the game fixes it.
+        options: further numbers of the game by name, such as ("hit_cost", 5.0).
+        policy: the network.
+        learner: how the agents learn.
+        rewards: name and weight of each reward term; a weight in its written form (see `parse_weight`).
+        steps: environment steps to train for, over all environments; rounded up to whole rows of metrics.
+        log_every: updates in one row of metrics.
+        seed: of all chance, 0 to 2^31 - 1.
+
+    Raises:
+        ConfigError: a number out of range, an unknown reward term (the nearest name is offered), a weight that
+            cannot be read.
+    """
+
+    game: str
+    map: str | None = None
+    size: str = "small"
+    variant: str = "paper"
+    agents: int | None = None
+    view: int | None = None
+    horizon: int | None = None
+    options: tuple[tuple[str, float], ...] = ()
+    policy: PolicyConfig = PolicyConfig()
+    learner: LearnerConfig = LearnerConfig()
+    rewards: tuple[tuple[str, str], ...] = (("extrinsic", "1"),)
+    steps: int
+    log_every: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range and rewards that are none."""
+        for name in ("steps", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ConfigError(f"seed is {self.seed}, must lie in 0..{LARGEST_SEED}")
+        _reward_terms(self.rewards)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the whole run: whole rows of metrics."""
+        per_row = self.learner.steps_per_update * self.log_every
+        return -(-self.steps // per_row) * self.log_every
+
+    @property
+    def label(self) -> str:
+        """Short words for people: `harvest small extrinsic`."""
+        sized = f" {self.size}" if self.game in SIZED else ""
+        return f"{self.game}{sized} {_slug(self.rewards)}"
+
+    @property
+    def slug(self) -> str:
+        """The label as the name of a folder."""
+        return self.label.replace(" ", "-")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the written form: which configuration a checkpoint belongs to."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, complete: `from_json` gives the same configuration back."""
+        return to_plain(self)
+
+    @staticmethod
+    def from_json(value: Any) -> RunConfig:
+        """The configuration of `to_json`.
+
+        Raises:
+            ConfigError: unknown or missing keys, by name; values of a wrong type or out of range.
+        """
+        return from_plain(RunConfig, value)
+
+
+SIZED = ("harvest", "cleanup")
+
+
+def configure(
+    game: str,
+    *,
+    size: str = "small",
+    variant: str = "paper",
+    agents: int | None = None,
+    view: int | None = None,
+    horizon: int | None = None,
+    options: Mapping[str, float] | None = None,
+    rewards: Sequence[str] = (),
+    steps: int | None = None,
+    log_every: int | None = None,
+    seed: int = 0,
+    policy: Mapping[str, Any] | None = None,
+    learner: Mapping[str, Any] | None = None,
+    optimiser: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of a run: the game's preset with what is given here instead.
+
+    Args:
+        game: name in the catalogue of games, or the path of a map or payoff file.
+        size: `small` or `paper`.
+        variant: `paper` or `ssd`.
+        agents: how many play.
+        view: side of the square view in cells, odd.
+        horizon: steps of an episode.
+        options: further numbers that the game takes, by name.
+        rewards: `name=weight` each, such as `extrinsic=1`; none for the preset's.
+        steps: environment steps to train for.
+        log_every: updates in one row of metrics.
+        seed: of all chance.
+        policy: fields of `PolicyConfig` that differ from the preset.
+        learner: fields of `LearnerConfig`; schedules may be given in their written form.
+        optimiser: fields of `Optimiser`, likewise.
+
+    Returns:
+        The configuration, tried: a game and a policy can be built from it.
+
+    Raises:
+        GameError: the game, its map or an option cannot be.
+        ConfigError: anything else that cannot be.
+        ValueError: a field that the network or the learner refuses.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    made = make(game, size=size, variant=variant, agents=agents, view=view, horizon=horizon, **given)
+    name, text = _identity(game, made)
+    start = preset(name, size)
+    config = RunConfig(
+        game=name,
+        map=text,
+        size=size if name in SIZED else "small",
+        variant=getattr(made, "variant", "paper"),
+        agents=getattr(made, "agents", None),
+        view=getattr(made, "view", None),
+        horizon=getattr(made, "horizon", None),
+        options=_resolved(name, made, given),
+        policy=_replaced(start.policy, policy or {}),
+        learner=_replaced(start.learner, (learner or {}) | _optimiser(start.learner, optimiser or {})),
+        rewards=tuple(_split_reward(reward) for reward in rewards) or start.rewards,
+        steps=start.steps if steps is None else steps,
+        log_every=start.log_every if log_every is None else log_every,
+        seed=seed,
+    )
+    build(config)
+    return config
+
+
+def build(config: RunConfig) -> Experiment:
+    """The experiment that a configuration describes.
+
+    Raises:
+        GameError: the game cannot be.
+        ConfigError: a weight for another number of agents.
+        ValueError: a policy that does not fit the game.
+    """
+    game = build_game(config)
+    terms = _reward_terms(config.rewards)
+    for name, weight in terms:
+        if isinstance(weight, tuple) and len(weight) != game.spec.agents:
+            raise ConfigError(f"reward {name}: {len(weight)} weights for {game.spec.agents} agents")
+    return Experiment(
+        game=game,
+        policy=Policy(spec=game.spec, config=config.policy),
+        config=config.learner,
+        rewards=Rewards(tuple((name, TERMS[name](), weight) for name, weight in terms)),
+    )
+
+
+def build_game(config: RunConfig) -> AnyGame:
+    """The game alone."""
+    return make(
+        config.game,
+        size=config.size,
+        variant=config.variant,
+        agents=config.agents,
+        view=config.view,
+        horizon=config.horizon,
+        map=config.map,
+        **{name: int(value) if value.is_integer() else value for name, value in config.options},
+    )
+
+
+def _identity(name: str, game: AnyGame) -> tuple[str, str | None]:
+    """The catalogue's name of a game, and the text of its own map or table if it came from a file."""
+    if name in catalogue():
+        return name, None
+    if hasattr(game, "payoffs"):
+        # On several lines, lest it be taken for the path of a file.
+        return "matrix", json.dumps({"payoffs": game.payoffs, "actions": list(game.actions)}, indent=0)
+    return game.spec.name, game.map
+
+
+def _resolved(name: str, game: AnyGame, given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """The further options of a game with their values, given or default."""
+    values = {option: getattr(game, option) for option in _OPTIONS if hasattr(game, option)} | dict(given)
+    return tuple((option, float(value)) for option, value in sorted(values.items()))
+
+
+def _replaced(start: Any, changes: Mapping[str, Any]) -> Any:
+    """A dataclass with some fields changed; schedules may come as text."""
+    fields = {}
+    known = [field.name for field in dataclasses.fields(start)]
+    for name, value in changes.items():
+        if name not in known:
+            raise ConfigError(f"{type(start).__name__} has no field {name!r}{_nearest(name, known)}")
+        schedule = isinstance(getattr(start, name), Schedule) and isinstance(value, str)
+        fields[name] = read_schedule(value, name.replace("_", "-")) if schedule else value
+    return dataclasses.replace(start, **fields)
+
+
+def _optimiser(start: LearnerConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"optimiser": _replaced(start.optimiser, changes)}
+
+
+def _split_reward(text: str) -> tuple[str, str]:
+    name, equals, weight = text.partition("=")
+    if not equals or not name.strip() or not weight.strip():
+        raise ConfigError(f"reward {text!r}: write NAME=WEIGHT, such as extrinsic=1; names are {', '.join(TERMS)}")
+    return name.strip(), weight.strip()
+
+
+def _reward_terms(rewards: tuple[tuple[str, str], ...]) -> tuple[tuple[str, Weight], ...]:
+    """The weights, read."""
+    if not rewards:
+        raise ConfigError("no reward term: agents without a reward learn nothing")
+    names = [name for name, _ in rewards]
+    terms = []
+    for name, text in rewards:
+        if name not in TERMS:
+            raise ConfigError(f"unknown reward {name!r}{_nearest(name, list(TERMS))}; rewards are {', '.join(TERMS)}")
+        if names.count(name) > 1:
+            raise ConfigError(f"reward {name} is given {names.count(name)} times")
+        try:
+            terms.append((name, parse_weight(text)))
+        except ValueError as error:
+            raise ConfigError(f"reward {name}: {error}") from error
+    return tuple(terms)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    found = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _slug(rewards: tuple[tuple[str, str], ...]) -> str:
+    """`extrinsic`, or `extrinsic0.5-shared0.5` where weights are not 1."""
+    parts = [name if parse_weight(text) == parse_weight("1") else f"{name}{text}" for name, text in rewards]
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts))
