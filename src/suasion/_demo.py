@@ -11,7 +11,7 @@ import numpy as np
 
 from suasion import games, viewing
 from suasion.records import Episode, read_metrics, write_whole
-from suasion.runs import RunConfig, Status, configure, load_run, measures, play_run, train, write_episodes
+from suasion.runs import RunConfig, Status, build, configure, load_run, measures, play_run, train, write_episodes
 
 CONDITIONS = {"selfish": "extrinsic=1", "shared": "shared=1"}
 SMOOTH = 10  # updates in a point of the curves; some 60 episodes
@@ -92,7 +92,9 @@ def _evaluate(path: Path, episodes: int) -> list[Episode]:
 
 def _scripted(config: RunConfig, episodes: int) -> float:
     """Collective reward an episode of agents that leave enough apples for regrowth."""
-    game = games.make(config.game, size=config.size)
+    game = build(config).game
+    if not isinstance(game, games.Harvest):
+        raise TypeError(f"{config.game} is not Harvest")
     played = games.play(game, games.sustainable(game), jax.random.key(0), episodes)
     return float(played.rewards.sum((1, 2)).mean())
 

@@ -279,11 +279,11 @@ class Games:
         for column in ("game", "size", "agents", "actions", "map", "view", "steps", "what it is"):
             table.add_column(column, justify="left" if column in ("game", "size", "what it is") else "right")
         for name, meaning in catalogue().items():
-            for size in ("small", "paper") if name in SIZED else ("",):
-                spec = make(name, **({"size": size} if size else {})).spec
+            for size in ("small", "paper") if name in SIZED else ("small",):
+                spec = make(name, size=size).spec
                 area, view = (f"{rows}x{columns}" for rows, columns in (spec.board, spec.view))
                 numbers = (str(spec.agents), str(len(spec.actions)), area, view, str(spec.horizon))
-                table.add_row(name, size, *numbers, meaning)
+                table.add_row(name, size if name in SIZED else "", *numbers, meaning)
         Console(width=None if sys.stdout.isatty() else 140).print(table)
         return 0
 

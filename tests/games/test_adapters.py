@@ -10,9 +10,18 @@ from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, render_test, seed_test
 from pettingzoo.utils import parallel_to_aec
 
-from suasion.games import GameError, MatrixGame, Recall, SingleAgentEnv, parallel_env, prisoners_dilemma
+from suasion.games import (
+    GameError,
+    MatrixGame,
+    Recall,
+    SingleAgentEnv,
+    catalogue,
+    make,
+    parallel_env,
+    prisoners_dilemma,
+)
 
-GAMES = [prisoners_dilemma(horizon=12), Recall(agents=2, horizon=12)]
+GAMES = [make(name, horizon=12) for name in catalogue() if name != "matrix"]
 every_game = pytest.mark.parametrize("game", GAMES, ids=lambda game: game.spec.name)
 
 
@@ -110,9 +119,7 @@ def test_gymnasium_check_env(game):
 def test_one_agent_s_view_is_its_share_of_the_parallel_game(game):
     """With the same generator and the others' actions replayed, both adapters tell the agent the same."""
     many, agent = parallel_env(game), game.spec.agents - 1
-    script = np.random.default_rng(2).integers(
-        len(game.spec.actions), size=(game.spec.horizon, game.spec.agents)
-    )
+    script = np.random.default_rng(2).integers(len(game.spec.actions), size=(game.spec.horizon, game.spec.agents))
     clock = iter(script)
     one = SingleAgentEnv(game, agent, lambda codes, generator: next(clock))
     name = f"agent_{agent}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from suasion.games import (
     BOX_TRAPPED_MAP,
     CLEANUP_MAP,

@@ -10,12 +10,12 @@ from suasion.networks import Observation, Policy, PolicyConfig
 
 
 def _quick_options():
-    """Compiler options that save most of the compile time; those that this version of XLA does not know are left out."""
+    """Compiler options that save most of the compile time; XLA may not know them all."""
     options = {}
     for name, value in (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)):
         try:
             jax.jit(lambda x: x + 1, compiler_options={name: value})(0)
-        except Exception:  # noqa: S112
+        except Exception:
             continue
         options[name] = value
     return options

@@ -81,7 +81,9 @@ def test_lookup_is_the_convolution(sizes):
 
 def test_sets_of_parameters_do_not_mix():
     arrays = problem(0, 2, 40, 5, 5, 6, 3, 4)
-    codes, colours, kernel, bias, dense, above = (jnp.asarray(x, x.dtype if x.dtype == np.uint8 else jnp.float32) for x in arrays)
+    codes, colours, kernel, bias, dense, above = (
+        jnp.asarray(x, x.dtype if x.dtype == np.uint8 else jnp.float32) for x in arrays
+    )
     _, both = ours(codes, colours, kernel, bias, dense, above)
     _, first = ours(codes, colours, kernel, bias, dense, above.at[1].set(0.0))
     for x, y in zip(both, first, strict=True):

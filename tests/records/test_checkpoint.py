@@ -7,9 +7,7 @@ from suasion.records import RecordError, newest_checkpoint, save_checkpoint, wri
 
 
 def save(folder, step, keep=3):
-    return save_checkpoint(
-        folder, step, {"weight": np.full(3, step, np.float32)}, {"offset": step * 10}, keep
-    )
+    return save_checkpoint(folder, step, {"weight": np.full(3, step, np.float32)}, {"offset": step * 10}, keep)
 
 
 def names(folder):
@@ -91,9 +89,7 @@ def test_every_flipped_byte_falls_back_to_the_older_one(tmp_path):
         assert newest_checkpoint(tmp_path).step == 1
 
 
-@pytest.mark.parametrize(
-    ("step", "keep", "fault"), [(-1, 3, "step is -1"), (2**63, 3, "step is"), (1, 0, "keep is 0")]
-)
+@pytest.mark.parametrize(("step", "keep", "fault"), [(-1, 3, "step is -1"), (2**63, 3, "step is"), (1, 0, "keep is 0")])
 def test_impossible_numbers_are_refused(tmp_path, step, keep, fault):
     with pytest.raises(RecordError, match=fault):
         save(tmp_path, step, keep)

@@ -17,9 +17,7 @@ DTYPES = ["?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"]
 ARRAYS = st.dictionaries(
     st.text(max_size=12),
     st.sampled_from(DTYPES).flatmap(
-        lambda dtype: hnp.arrays(
-            np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
-        )
+        lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
     ),
     max_size=5,
 )
@@ -243,9 +241,7 @@ def test_lengths_that_lie_are_refused(tmp_path, seal):
 
 def test_a_boolean_that_is_neither_is_refused(tmp_path, seal, tensors):
     path = tmp_path / "a"
-    path.write_bytes(
-        seal(b'{"header":{},"kind":"thing"}', tensors({"a": entry("BOOL", [3], [0, 3])}, b"\0\1\2"))
-    )
+    path.write_bytes(seal(b'{"header":{},"kind":"thing"}', tensors({"a": entry("BOOL", [3], [0, 3])}, b"\0\1\2")))
     with pytest.raises(RecordError, match=r"'a': a boolean of value 2"):
         read_envelope(path, "thing")
 

@@ -61,9 +61,7 @@ def mutated(rng: np.random.Generator, content: bytes) -> bytes:
             case 4:
                 bad[place : place + len(token)] = token
             case 5:
-                bad[place : place + 8] = struct.pack(
-                    "<Q", int(rng.integers(0, 2**63)) >> int(rng.integers(0, 63))
-                )
+                bad[place : place + 8] = struct.pack("<Q", int(rng.integers(0, 2**63)) >> int(rng.integers(0, 63)))
             case _ if rng.random() < 0.1:
                 del bad[place:]
     return bytes(bad)
@@ -152,7 +150,5 @@ def test_metrics(tmp_path):
 
 
 def test_configurations(tmp_path):
-    run = create_run(
-        tmp_path / "run", {"a": [1, 2.5, None], "text": "größe", "inner": {"x": True}}, {"v": "1"}
-    )
+    run = create_run(tmp_path / "run", {"a": [1, 2.5, None], "text": "größe", "inner": {"x": True}}, {"v": "1"})
     assert hunt(run.config, mutated, lambda path: read_run(path.parent), seed=6) > 0.3 * FILES

@@ -13,6 +13,7 @@ from suasion.agents._learner import LearnerConfig as LearnerConfig
 from suasion.agents._learner import Report as Report
 from suasion.agents._learner import advantages as advantages
 from suasion.agents._learner import init as init
+from suasion.agents._learner import placed as placed
 from suasion.agents._learner import update as update
 from suasion.agents._losses import normalised as normalised
 from suasion.agents._optimiser import Optimiser as Optimiser

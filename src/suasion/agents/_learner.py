@@ -6,6 +6,7 @@ Letters of the shapes: t steps, b environments, n agents, g sets of parameters.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from suasion.agents._returns import Targets, lambda_returns, n_step_returns, nex
 from suasion.agents._rewards import Rewards, Streams
 from suasion.agents._rollout import Actors, Finished, begin, rollout
 from suasion.agents._schedule import Schedule, Trigger, constant, triggers
+from suasion.agents._shards import SPLIT, WHOLE, average, own_key, place, spread, total
 from suasion.agents._trajectory import Params, Trajectory
 from suasion.games import Game
 from suasion.networks import Policy
@@ -47,6 +49,7 @@ class LearnerConfig:
         minibatches: steps per pass, each on its share of the environments (ppo; a2c makes one).
         clip: of the ratio (ppo).
         chunk: environments whose activations are held at once; gradients are summed over chunks. 0 for all.
+        shards: devices over which the environments are spread (on a CPU, XLA's host devices: one per core).
         staggered: the environments' first episodes start at random times.
         optimiser: of the policy.
     """
@@ -67,6 +70,7 @@ class LearnerConfig:
     minibatches: int = 2
     clip: float = 0.2
     chunk: int = 0
+    shards: int = 1
     staggered: bool = True
     optimiser: Optimiser = Optimiser()
 
@@ -76,7 +80,7 @@ class LearnerConfig:
             raise ValueError(f"algorithm is {self.algorithm!r}, must be a2c or ppo")
         if self.returns not in ("lambda", "n-step", "v-trace"):
             raise ValueError(f"returns is {self.returns!r}, must be lambda, n-step or v-trace")
-        for name in ("environments", "steps", "epochs", "minibatches"):
+        for name in ("environments", "steps", "epochs", "minibatches", "shards"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
         for name in ("discount", "lambda_"):
@@ -87,11 +91,12 @@ class LearnerConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be 0 or more")
         if not self.clip > 0:
             raise ValueError(f"clip is {self.clip}, must be positive")
-        if self.environments % self.parts:
-            raise ValueError(f"{self.environments} environments do not divide into {self.parts} minibatches")
-        if self.chunk and (self.environments // self.parts) % self.chunk:
-            share = self.environments // self.parts
-            raise ValueError(f"a minibatch of {share} environments does not divide into chunks of {self.chunk}")
+        if self.environments % (self.parts * self.shards):
+            raise ValueError(
+                f"{self.environments} environments do not divide into {self.parts} minibatches on {self.shards} shards"
+            )
+        if self.chunk and self.share % self.chunk:
+            raise ValueError(f"a shard's minibatch of {self.share} environments does not divide into {self.chunk}s")
 
     @property
     def passes(self) -> int:
@@ -102,6 +107,11 @@ class LearnerConfig:
     def parts(self) -> int:
         """Gradient steps per pass."""
         return self.minibatches if self.algorithm == "ppo" else 1
+
+    @property
+    def share(self) -> int:
+        """Environments of a minibatch on one shard."""
+        return self.environments // (self.parts * self.shards)
 
     @property
     def steps_per_update(self) -> int:
@@ -187,7 +197,7 @@ def init(experiment: Experiment, key: Key[Array, ""]) -> Learner:
     for name, loss in experiment.auxiliary:
         optimisers[name] = loss.optimiser.init(auxiliary[name])
     count = len(experiment.triggers)
-    return Learner(
+    learner = Learner(
         params=Params(network, auxiliary),
         optimisers=optimisers,
         actors=begin(game, policy, network, key_actors, config.environments, staggered=config.staggered),
@@ -198,11 +208,29 @@ def init(experiment: Experiment, key: Key[Array, ""]) -> Learner:
         updates=jnp.zeros((), jnp.int32),
         key=key_run,
     )
+    return placed(experiment, learner)
+
+
+# In the order of Learner's fields: actors and the memories have environments in front.
+_SPECIFICATION: Any = Learner._make([WHOLE, WHOLE, SPLIT, SPLIT, SPLIT, WHOLE, WHOLE, WHOLE, WHOLE])
+
+
+def placed(experiment: Experiment, learner: Learner) -> Learner:
+    """The learner's arrays on the devices where `update` wants them: for one that was read from a checkpoint."""
+    return place(learner, experiment.config.shards, _SPECIFICATION)
 
 
 def update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
     """One update: rollout, rewards, advantages, fit. Compile it: `jax.jit(update, static_argnums=0)`."""
-    key_next, key_rollout, key_fit = jax.random.split(learner.key, 3)
+    on_each = functools.partial(_update, experiment)
+    return spread(on_each, experiment.config.shards, (_SPECIFICATION,), (_SPECIFICATION, WHOLE))(learner)
+
+
+def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
+    """`update` on one shard."""
+    shards = experiment.config.shards
+    key_next, key_here = jax.random.split(learner.key)
+    key_rollout, key_fit = jax.random.split(own_key(key_here, shards))
     step = learner.updates.astype(jnp.float32) * experiment.config.steps_per_update
     actors, trajectory, finished = rollout(
         experiment.game,
@@ -224,7 +252,7 @@ def update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
     targets = advantages(experiment.config, trajectory, streams)
     batch = Batch(trajectory, streams, targets, learner.auxiliary_memory, {})
     params, optimisers, metrics = fit(experiment, learner.params, learner.optimisers, batch, step, key_fit)
-    metrics |= reward_metrics(streams, parts)
+    metrics |= average(reward_metrics(streams, parts), shards)
     fired, streak = _pull_triggers(experiment, learner, metrics)
     learner = Learner(
         params=params,
@@ -237,7 +265,7 @@ def update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
         updates=learner.updates + 1,
         key=key_next,
     )
-    return learner, Report(metrics, finished)
+    return learner, Report(metrics, total(finished, shards))
 
 
 def advantages(config: LearnerConfig, trajectory: Trajectory, streams: Streams) -> dict[str, Targets]:
@@ -283,6 +311,7 @@ def fit(
         normalise=config.normalise,
         floor=config.floor,
         clip=config.clip,
+        shards=config.shards,
         policy=experiment.policy,
         auxiliary=experiment.auxiliary,
     )
@@ -290,16 +319,17 @@ def fit(
         "action": config.entropy_weight(step),
         "message": config.message_entropy_weight(step),
     }
-    batch = batch.scaled(config.normalise, config.floor)
+    batch = batch.scaled(config.normalise, config.floor, config.shards)
 
     def one(carry: tuple[Params, Any], chosen: Array) -> tuple[tuple[Params, Any], dict[str, Array]]:
         params, optimisers = carry
         part = batch if config.parts == 1 else select(batch, chosen)
-        gradient, metrics = _gradient(settings, params, part, entropy, config.chunk)
+        gradient, metrics = average(_gradient(settings, params, part, entropy, config.chunk), config.shards)
         params, optimisers, norms = _descend(experiment, params, optimisers, gradient, step)
         return (params, optimisers), metrics | norms
 
-    orders = [jax.random.permutation(k, config.environments) for k in jax.random.split(key, config.passes)]
+    here = config.environments // config.shards
+    orders = [jax.random.permutation(k, here) for k in jax.random.split(key, config.passes)]
     chosen = jnp.stack(orders).reshape(config.passes * config.parts, -1)
     if len(chosen) == 1:
         (params, optimisers), metrics = one((params, optimisers), chosen[0])

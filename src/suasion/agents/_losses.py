@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from suasion.agents._auxiliary import AuxiliaryLoss
 from suasion.agents._returns import Targets, next_values, vtrace_returns
 from suasion.agents._rewards import Streams
+from suasion.agents._shards import moments
 from suasion.agents._trajectory import Params, Trajectory
 from suasion.networks import Output, Policy, log_probability
 
@@ -36,13 +37,13 @@ class Batch(NamedTuple):
     auxiliary_memory: dict[str, Any]
     value_scale: dict[str, Float[Array, " n"]]
 
-    def scaled(self, normalise: bool, floor: float) -> Batch:
+    def scaled(self, normalise: bool, floor: float, shards: int) -> Batch:
         """Advantages normalised per agent, and the scale of each value loss, both over the whole batch."""
         targets, scale = {}, {}
         for head, target in self.targets.items():
-            advantage = normalised(target.advantage, floor) if normalise else target.advantage
+            advantage = normalised(target.advantage, floor, shards) if normalise else target.advantage
             targets[head] = Targets(advantage, target.value)
-            scale[head] = 1.0 / (1.0 + jnp.var(target.value, (0, 1)))
+            scale[head] = 1.0 / (1.0 + moments(target.value, shards)[1])
         return self._replace(targets=targets, value_scale=scale)
 
 
@@ -58,15 +59,23 @@ class Fit:
     normalise: bool
     floor: float
     clip: float
+    shards: int
     policy: Policy
     auxiliary: tuple[tuple[str, AuxiliaryLoss], ...]
 
 
-def normalised(advantage: Float[Array, "t b n"], floor: float) -> Float[Array, "t b n"]:
-    """(A - mean) / (deviation + floor), for each agent over all its steps."""
-    mean = jnp.mean(advantage, (0, 1), keepdims=True)
-    deviation = jnp.std(advantage, (0, 1), keepdims=True)
-    return (advantage - mean) / (deviation + floor + 1e-8)
+def normalised(advantage: Float[Array, "t b n"], floor: float, shards: int = 1) -> Float[Array, "t b n"]:
+    """(A - mean) / (deviation + floor), for each agent over all its steps; 0 where that is 0 / 0.
+
+    Args:
+        advantage: A.
+        floor: in reward units, 0 or more.
+        shards: over which the environments are spread, when called on one of them.
+    """
+    mean, variance = moments(advantage, shards)
+    scale = jnp.sqrt(variance) + floor
+    scale = jnp.where(scale > 0, scale, 1.0)
+    return (advantage - mean[None, None, :]) / scale[None, None, :]
 
 
 def select(batch: Batch, environments: Int[Array, " k"]) -> Batch:
@@ -159,7 +168,9 @@ def _v_trace(settings: Fit, batch: Batch, head: str, output: Output, log_ratio: 
         discount=settings.discount,
         lambda_=settings.lambda_,
     )
-    advantage = normalised(targets.advantage, settings.floor) if settings.normalise else targets.advantage
+    advantage = targets.advantage
+    if settings.normalise:
+        advantage = normalised(advantage, settings.floor, settings.shards)
     return Targets(advantage, targets.value)
 
 

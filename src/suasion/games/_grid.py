@@ -164,13 +164,15 @@ def alone(stage: Callable[..., T], *inputs: Any) -> T:
     look into a conditional, and an `optimization_barrier` hides from it that there is nothing to decide.
     """
 
+    once = jax.jit(stage)  # traced once, although named three times here
+
     def fenced(*inputs: Any) -> T:
         always = jax.lax.optimization_barrier(jnp.ones((), bool))
-        shape = jax.eval_shape(stage, *inputs)
+        shape = jax.eval_shape(once, *inputs)
         never = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-        return jax.lax.cond(always, stage, lambda *_: never, *inputs)
+        return jax.lax.cond(always, once, lambda *_: never, *inputs)
 
-    return jax.lax.platform_dependent(*inputs, cpu=fenced, default=stage)
+    return jax.lax.platform_dependent(*inputs, cpu=fenced, default=once)
 
 
 def ranks(values: Float[Array, " k"]) -> Int[Array, " k"]:

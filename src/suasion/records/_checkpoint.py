@@ -87,13 +87,9 @@ def newest_checkpoint(folder: str | Path) -> Checkpoint | None:
         except RecordError as error:
             rejected.append(str(error))
             continue
-        return Checkpoint(
-            step=step, header=state, arrays=envelope.arrays, path=path, rejected=tuple(rejected)
-        )
+        return Checkpoint(step=step, header=state, arrays=envelope.arrays, path=path, rejected=tuple(rejected))
     if rejected:
-        raise RecordError(
-            f"{folder}: none of {len(rejected)} checkpoints can be used: " + "; ".join(rejected)
-        )
+        raise RecordError(f"{folder}: none of {len(rejected)} checkpoints can be used: " + "; ".join(rejected))
     return None
 
 

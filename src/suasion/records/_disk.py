@@ -86,9 +86,7 @@ def sweep(folder: str | Path) -> tuple[Path, ...]:
     folder = Path(folder)
     if not folder.is_dir():
         return ()
-    left = sorted(
-        entry for entry in folder.iterdir() if entry.name.startswith(PARTIAL) and not entry.is_dir()
-    )
+    left = sorted(entry for entry in folder.iterdir() if entry.name.startswith(PARTIAL) and not entry.is_dir())
     for entry in left:
         entry.unlink()
     return tuple(left)
@@ -100,9 +98,7 @@ def open_regular(path: str | Path) -> BinaryIO:
     Raises:
         RecordError: it is missing, unreadable, or not a regular file (opening a pipe could wait for ever).
     """
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name

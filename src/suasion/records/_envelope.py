@@ -42,9 +42,7 @@ class Envelope:
     arrays: dict[str, np.ndarray]
 
 
-def write_envelope(
-    path: str | Path, kind: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]
-) -> None:
+def write_envelope(path: str | Path, kind: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
     """Write arrays and a header as one file that guards itself.
 
     The file is written whole or not at all (see `write_whole`). Equal input gives equal bytes: keys are
@@ -96,11 +94,7 @@ def read_envelope(path: str | Path, kind: str) -> Envelope:
     _, _, header_length, _ = _PREFIX.unpack_from(content)
     middle = _PREFIX.size + header_length
     label = _json.decode(content[_PREFIX.size : middle], f"{path}: header")
-    if (
-        not isinstance(label, dict)
-        or label.keys() != {"header", "kind"}
-        or not isinstance(label["header"], dict)
-    ):
+    if not isinstance(label, dict) or label.keys() != {"header", "kind"} or not isinstance(label["header"], dict):
         raise RecordError(f"{path}: header: must be an object of kind and header, and nothing else")
     if label["kind"] != kind:
         raise RecordError(f"{path}: holds a {str(label['kind'])[:40]!r}, not a {kind!r}")
@@ -115,9 +109,7 @@ def _read(path: str | Path) -> bytearray:
         if size < _PREFIX.size + 8 + _DIGEST:
             start = bytes(read_exactly(file, path, min(size, len(MAGIC))))
             fault = "truncated" if MAGIC.startswith(start) else "not a file of suasion"
-            raise RecordError(
-                f"{path}: {fault}: {size} bytes; the smallest file has {_PREFIX.size + 8 + _DIGEST}"
-            )
+            raise RecordError(f"{path}: {fault}: {size} bytes; the smallest file has {_PREFIX.size + 8 + _DIGEST}")
         magic, version, header, arrays = _PREFIX.unpack(read_exactly(file, path, _PREFIX.size))
         if magic != MAGIC:
             raise RecordError(f"{path}: not a file of suasion: it starts with {magic.hex(' ')}")
@@ -125,9 +117,7 @@ def _read(path: str | Path) -> bytearray:
             age = "newer than" if version > VERSION else "unknown to"
             raise RecordError(f"{path}: format version {version}, {age} this program (it reads {VERSION})")
         if header > LONGEST_HEADER or header % 8:
-            raise RecordError(
-                f"{path}: byte 12: a header of {header} bytes; limit {LONGEST_HEADER}, in eights"
-            )
+            raise RecordError(f"{path}: byte 12: a header of {header} bytes; limit {LONGEST_HEADER}, in eights")
         declared = _PREFIX.size + header + arrays + _DIGEST
         if declared != size:
             fault = "truncated" if declared > size else "too long"

@@ -109,9 +109,7 @@ def write_episode(path: str | Path, episode: Episode) -> None:
     arrays = {name: getattr(episode, name) for name in _REQUIRED}
     arrays |= {name: array for name in _OPTIONAL if (array := getattr(episode, name)) is not None}
     arrays |= {_EVENT + name: event for name, event in episode.events.items()}
-    header = {
-        name: getattr(episode, name) for name in (*_TEXTS, *_NAMES, *_NUMBERS, "palette", "agent_codes")
-    }
+    header = {name: getattr(episode, name) for name in (*_TEXTS, *_NAMES, *_NUMBERS, "palette", "agent_codes")}
     write_envelope(path, _KIND, arrays, {"format": _FORMAT, **header})
 
 
@@ -148,9 +146,7 @@ def _check_names(episode: Episode) -> None:
         if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
             raise RecordError(f"palette[{code}] is {colour}; must be three numbers within 0 and 255")
     if not episode.actions_names or not episode.agents:
-        raise RecordError(
-            f"{len(episode.actions_names)} actions, {len(episode.agents)} agents; at least 1 each"
-        )
+        raise RecordError(f"{len(episode.actions_names)} actions, {len(episode.agents)} agents; at least 1 each")
     for name in _NUMBERS:
         if not 0 <= getattr(episode, name) < 2**64:
             raise RecordError(f"{name} is {getattr(episode, name)}; must be within 0 and 2^64 - 1")
@@ -185,9 +181,7 @@ def _fields(header: dict[str, Any], place: str) -> dict[str, Any]:
     number = header.get("format")
     if type(number) is not int or number != _FORMAT:
         age = "newer than" if type(number) is int and number > _FORMAT else "unknown to"
-        raise RecordError(
-            f"{place}: episode format {str(number)[:40]}, {age} this program (it reads {_FORMAT})"
-        )
+        raise RecordError(f"{place}: episode format {str(number)[:40]}, {age} this program (it reads {_FORMAT})")
     readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(_TEXTS, _text)
     readers |= dict.fromkeys(_NAMES, _texts) | dict.fromkeys(_NUMBERS, _number)
     readers |= {"palette": _palette, "agent_codes": _codes}

@@ -118,9 +118,7 @@ def _check_text(text: str, place: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise RecordError(
-            f"{place}: a lone surrogate at character {error.start}: not Unicode text"
-        ) from error
+        raise RecordError(f"{place}: a lone surrogate at character {error.start}: not Unicode text") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -174,9 +174,7 @@ def _compare(run: RunPaths, config: dict[str, Any]) -> None:
     if lines:
         more = f"; and {len(lines) - 20} more" if len(lines) > 20 else ""
         shown = "; ".join(lines[:20])
-        raise RecordError(
-            f"{run.path}: is a run with another configuration (there / asked for): {shown}{more}"
-        )
+        raise RecordError(f"{run.path}: is a run with another configuration (there / asked for): {shown}{more}")
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:

@@ -52,9 +52,7 @@ def encode(arrays: Mapping[str, np.ndarray], place: str) -> list[bytes | memoryv
     header = _json.encode(table, f"{place}: names of arrays")
     header += b" " * (-len(header) % 8)
     if len(header) > LONGEST_TABLE:
-        raise RecordError(
-            f"{place}: a table of {len(header)} bytes for {len(table)} arrays; limit {LONGEST_TABLE}"
-        )
+        raise RecordError(f"{place}: a table of {len(header)} bytes for {len(table)} arrays; limit {LONGEST_TABLE}")
     return [
         struct.pack("<Q", len(header)),
         header,
@@ -84,13 +82,9 @@ def decode(content: memoryview, place: str) -> dict[str, np.ndarray]:
     body = content[8 + length :]
     arrays = {}
     offset = 0
-    for name, dtype, shape, begin, end in sorted(
-        _entries(table, place), key=lambda entry: (entry[3], entry[4])
-    ):
+    for name, dtype, shape, begin, end in sorted(_entries(table, place), key=lambda entry: (entry[3], entry[4])):
         if begin != offset:
-            raise RecordError(
-                f"{place}: array {_quoted(name)} starts at byte {begin}, not {offset}: gap or overlap"
-            )
+            raise RecordError(f"{place}: array {_quoted(name)} starts at byte {begin}, not {offset}: gap or overlap")
         if begin % dtype.itemsize:
             raise RecordError(
                 f"{place}: array {_quoted(name)} starts at byte {begin}: not a multiple of {dtype.itemsize}"
@@ -109,9 +103,7 @@ def _plain(name: Any, array: Any, place: str) -> np.ndarray:
         raise RecordError(f"{place}: {_quoted(name)} is a {type(array).__name__}, not a NumPy array")
     dtype = array.dtype.newbyteorder("<") if array.dtype.kind in "buif" else array.dtype
     if dtype not in _CODES or name == "__metadata__":
-        raise RecordError(
-            f"{place}: array {_quoted(name)} of {array.dtype}: not among {', '.join(_CODES.values())}"
-        )
+        raise RecordError(f"{place}: array {_quoted(name)} of {array.dtype}: not among {', '.join(_CODES.values())}")
     if array.ndim > _MOST_AXES:
         raise RecordError(f"{place}: array {_quoted(name)} has {array.ndim} axes; limit {_MOST_AXES}")
     return np.asarray(array, dtype=dtype, order="C")

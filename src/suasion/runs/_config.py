@@ -7,12 +7,11 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from suasion.agents import TERMS, Experiment, LearnerConfig, Rewards, Schedule, Weight, parse_weight
-from suasion.games import Game, GameError, catalogue, make
+from suasion.games import Game, catalogue, make
 from suasion.networks import Policy, PolicyConfig
 from suasion.runs._plain import ConfigError, from_plain, read_schedule, to_plain
 from suasion.runs._presets import preset
@@ -23,6 +22,7 @@ else:  # at run time a protocol cannot be checked
     AnyGame = Any
 
 LARGEST_SEED = 2**31 - 1
+_COMMON = ("name", "size", "variant", "agents", "view", "horizon", "map")
 _OPTIONS = ("fire_cost", "hit_cost", "symbols", "delay")  # numbers that some games take beyond the common ones
 
 
@@ -73,6 +73,7 @@ class RunConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed is {self.seed}, must lie in 0..{LARGEST_SEED}")
+        _check_options(tuple(name for name, _ in self.options))
         _reward_terms(self.rewards)
 
     @property
@@ -158,8 +159,10 @@ def configure(
         ConfigError: anything else that cannot be.
         ValueError: a field that the network or the learner refuses.
     """
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    made = make(game, size=size, variant=variant, agents=agents, view=view, horizon=horizon, **given)
+    given = {name: float(value) for name, value in (options or {}).items()}
+    _check_options(tuple(given))
+    common: dict[str, Any] = {"size": size, "variant": variant, "agents": agents, "view": view, "horizon": horizon}
+    made = make(game, **common, **_whole(given.items()))
     name, text = _identity(game, made)
     start = preset(name, size)
     config = RunConfig(
@@ -170,9 +173,9 @@ def configure(
         agents=getattr(made, "agents", None),
         view=getattr(made, "view", None),
         horizon=getattr(made, "horizon", None),
-        options=_resolved(name, made, given),
+        options=_resolved(made, given),
         policy=_replaced(start.policy, policy or {}),
-        learner=_replaced(start.learner, (learner or {}) | _optimiser(start.learner, optimiser or {})),
+        learner=_replaced(start.learner, {**(learner or {}), **_optimiser(start.learner, optimiser or {})}),
         rewards=tuple(_split_reward(reward) for reward in rewards) or start.rewards,
         steps=start.steps if steps is None else steps,
         log_every=start.log_every if log_every is None else log_every,
@@ -213,11 +216,24 @@ def build_game(config: RunConfig) -> AnyGame:
         view=config.view,
         horizon=config.horizon,
         map=config.map,
-        **{name: int(value) if value.is_integer() else value for name, value in config.options},
+        **_whole(config.options),
     )
 
 
-def _identity(name: str, game: AnyGame) -> tuple[str, str | None]:
+def _whole(options: Iterable[tuple[str, float]]) -> dict[str, Any]:
+    """Whole numbers as such: some games take no others."""
+    return {name: int(value) if value.is_integer() else value for name, value in options}
+
+
+def _check_options(names: Sequence[str]) -> None:
+    for name in names:
+        if name in _COMMON:
+            raise ConfigError(f"{name} is not a further number of the game: it has an option of its own")
+        if names.count(name) > 1:
+            raise ConfigError(f"option {name} is given {names.count(name)} times")
+
+
+def _identity(name: str, game: Any) -> tuple[str, str | None]:
     """The catalogue's name of a game, and the text of its own map or table if it came from a file."""
     if name in catalogue():
         return name, None
@@ -227,7 +243,7 @@ def _identity(name: str, game: AnyGame) -> tuple[str, str | None]:
     return game.spec.name, game.map
 
 
-def _resolved(name: str, game: AnyGame, given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+def _resolved(game: Any, given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """The further options of a game with their values, given or default."""
     values = {option: getattr(game, option) for option in _OPTIONS if hasattr(game, option)} | dict(given)
     return tuple((option, float(value)) for option, value in sorted(values.items()))

@@ -72,7 +72,7 @@ def from_plain(kind: type[T], value: Any, place: str = "configuration") -> T:
 
 
 @functools.cache
-def _types(kind: type) -> dict[str, Any]:
+def _types(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 

@@ -64,7 +64,8 @@ class Progress:
     def _line(self, status: Status, seconds: float) -> Text:
         line = Text(f"{status.label}  ", no_wrap=True, overflow="ellipsis")
         if status.phase == "compiling":
-            line.append(f"compiling ... {seconds:.0f} s")
+            where = f", to go on at step {status.step:,}" if status.step else ""
+            line.append(f"compiling ... {seconds:.0f} s{where}")
             return line
         share = status.step / status.steps
         if self._live is not None and status.phase == "training":

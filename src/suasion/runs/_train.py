@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,14 +14,15 @@ import numpy as np
 
 from suasion.agents import Experiment, Learner, Report, init, update
 from suasion.games import Spec
-from suasion.records import MetricsWriter, RunPaths, create_run, newest_checkpoint, sweep
+from suasion.records import MetricsWriter, RecordError, RunPaths, create_run, newest_checkpoint, sweep
 from suasion.runs._checkpoint import not_finite, restore_learner, save_learner
 from suasion.runs._config import RunConfig, build
 from suasion.runs._manifest import manifest
 
 _TIMING_SECONDS = 1.0  # between rows of timing.jsonl
 
-_init = jax.jit(init, static_argnums=0)
+# It runs once: optimising it would take three times as long as running it unoptimised.
+_init = jax.jit(init, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 _update = jax.jit(update, static_argnums=0, donate_argnums=1)
 
 
@@ -119,10 +121,19 @@ def train(
     for folder in (run.path, run.checkpoints):
         sweep(folder)
     learner, start = _start(config, experiment, run)
+    clock.say("compiling", start.step or 0)
     with MetricsWriter(run.metrics, start.offset) as metrics, MetricsWriter(run.timing) as timing:
-        step = _turns(config, experiment, learner, run, metrics, timing, clock, checkpoint_seconds, stop)
+        work = _Work(config, experiment, run, metrics, timing, clock, learner)
+        while work.updates < config.updates and not (stop is not None and stop()):
+            work.turn()
+            if work.unsaved_seconds >= checkpoint_seconds:
+                work.save()
+        if work.step > work.good:
+            work.save()
+            work.note_time()
+    clock.say("done" if work.updates >= config.updates else "stopped", work.step)
     total = config.updates * config.learner.steps_per_update
-    return Trained(path=run.path, step=step, steps=total, resumed=start.step, rejected=start.rejected)
+    return Trained(path=run.path, step=work.step, steps=total, resumed=start.step, rejected=start.rejected)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,64 +146,87 @@ class _Start:
 
 
 def _start(config: RunConfig, experiment: Experiment, run: RunPaths) -> tuple[Learner, _Start]:
-    """The learner of the newest checkpoint, or a fresh one."""
+    """The learner of the newest checkpoint, or a fresh one, which is saved at once: a run can always go on."""
     checkpoint = newest_checkpoint(run.checkpoints)
     if checkpoint is None:
         learner = _init(experiment, jax.random.key(config.seed))
         save_learner(run.checkpoints, config, learner, 0)
         return learner, _Start(offset=0, step=None)
     learner = restore_learner(config, experiment, checkpoint)
-    offset = checkpoint.header["metrics_offset"]
+    offset = checkpoint.header.get("metrics_offset")
+    if type(offset) is not int:
+        raise RecordError(f"{checkpoint.path}: header: metrics_offset must be an integer")
     return learner, _Start(offset=offset, step=checkpoint.step, rejected=checkpoint.rejected)
 
 
-def _turns(
-    config: RunConfig,
-    experiment: Experiment,
-    learner: Learner,
-    run: RunPaths,
-    metrics: MetricsWriter,
-    timing: MetricsWriter,
-    clock: _Clock,
-    checkpoint_seconds: float,
-    stop: Callable[[], bool] | None,
-) -> int:
-    """All updates that are left; the environment step reached."""
-    per_update = config.learner.steps_per_update
-    updates = int(learner.updates)
-    saved, timed = time.monotonic(), -np.inf
-    good = updates * per_update  # the step of the last checkpoint
+class _Work:
+    """A run in progress: the learner, and the files that grow with it.
 
-    def save(learner: Learner) -> None:
-        if (name := not_finite(learner)) is not None:
-            raise TrainingError(_explain([name], updates * per_update, good))
-        metrics.sync()
-        save_learner(run.checkpoints, config, learner, metrics.offset)
+    Attributes:
+        updates: done so far.
+        good: the step of the newest checkpoint.
+    """
 
-    while updates < config.updates and not (stop is not None and stop()):
+    def __init__(
+        self,
+        config: RunConfig,
+        experiment: Experiment,
+        run: RunPaths,
+        metrics: MetricsWriter,
+        timing: MetricsWriter,
+        clock: _Clock,
+        learner: Learner,
+    ) -> None:
+        self.config = config
+        self.experiment = experiment
+        self.run = run
+        self.metrics = metrics
+        self.timing = timing
+        self.clock = clock
+        self.learner = learner
+        self.updates = int(learner.updates)
+        self.good = self.step
+        self._saved = time.monotonic()
+        self._timed = -math.inf
+
+    @property
+    def step(self) -> int:
+        """Environment steps done so far."""
+        return self.updates * self.config.learner.steps_per_update
+
+    @property
+    def unsaved_seconds(self) -> float:
+        """Time since the newest checkpoint."""
+        return time.monotonic() - self._saved
+
+    def turn(self) -> None:
+        """The updates of one row, and the row."""
         reports = []
-        for _ in range(config.log_every):
-            learner, report = _update(experiment, learner)
+        for _ in range(self.config.log_every):
+            self.learner, report = _update(self.experiment, self.learner)
             reports.append(report)
-        updates += config.log_every
-        step = updates * per_update
-        row = {"step": step, "update": updates} | metrics_row(experiment.game.spec, jax.device_get(reports))
-        metrics.append(row)
+        self.updates += self.config.log_every
+        row = {"step": self.step, "update": self.updates}
+        row |= metrics_row(self.experiment.game.spec, jax.device_get(reports))
+        self.metrics.append(row)
         if lost := non_finite(row):
-            raise TrainingError(_explain(lost, step, good))
-        clock.turn(row)
-        if time.monotonic() - timed >= _TIMING_SECONDS:
-            timed = time.monotonic()
-            timing.append(clock.timing(step))
-        if time.monotonic() - saved >= checkpoint_seconds:
-            save(learner)
-            saved, good = time.monotonic(), step
-    step = updates * per_update
-    if step > good:
-        save(learner)
-        timing.append(clock.timing(step))
-    clock.say("done" if updates >= config.updates else "stopped", step)
-    return step
+            raise TrainingError(_explain(lost, self.step, self.good))
+        self.clock.turn(row)
+        if time.monotonic() - self._timed >= _TIMING_SECONDS:
+            self.note_time()
+
+    def save(self) -> None:
+        """A checkpoint, unless something in it is not a finite number; the metrics up to it are on the disk first."""
+        if (name := not_finite(self.learner)) is not None:
+            raise TrainingError(_explain([name], self.step, self.good))
+        self.metrics.sync()
+        save_learner(self.run.checkpoints, self.config, self.learner, self.metrics.offset)
+        self.good, self._saved = self.step, time.monotonic()
+
+    def note_time(self) -> None:
+        """A row of timing.jsonl."""
+        self._timed = time.monotonic()
+        self.timing.append(self.clock.timing(self.step))
 
 
 def metrics_row(spec: Spec, reports: Sequence[Report]) -> dict[str, Any]:
@@ -218,8 +252,9 @@ def metrics_row(spec: Spec, reports: Sequence[Report]) -> dict[str, Any]:
         "return": np.sum(finished.returns),
         "returns": finished.returns,
     }
-    row |= {f"episode/{name}": (total / episodes).astype(np.float32) if episodes else None
-            for name, total in means.items()}
+    row |= {
+        f"episode/{name}": (total / episodes).astype(np.float32) if episodes else None for name, total in means.items()
+    }
     for event in spec.events:
         total = np.sum(finished.events[event.name])
         divisor = finished.steps if event.level else finished.episodes

@@ -26,7 +26,7 @@ def draw_frame(episode: Episode, t: int, scale: int | None = None) -> UInt8[np.n
     Args:
         episode: what to draw.
         t: 0 (before the first step) to the number of steps.
-        scale: pixels a cell of the map; by default the map's longer side takes about 420 pixels.
+        scale: pixels a cell of the map; by default the map is at most 420 pixels tall and 640 wide.
 
     Returns:
         RGB pixels.

@@ -69,24 +69,13 @@ def plan(episode: Episode, scale: int | None) -> Layout:
     """
     rows, columns = episode.boards.shape[1:]
     if scale is None:
-        scale = max(1, min(24, 420 // max(rows, columns)))
+        scale = max(1, min(24, 420 // rows, 640 // columns))
     if scale < 1:
         raise ValueError(f"scale is {scale}; must be at least 1")
-    view_rows, view_columns = episode.views.shape[2:]
-    view_cell = max(1, min(scale, 104 // max(view_rows, view_columns)))
-    top = MARGIN + 2 * LINE + 6
-    card_height = max(view_rows * view_cell, _card_lines(episode) * LINE) + MARGIN
+    view_cell = max(1, min(scale, 104 // max(episode.views.shape[2:])))
     text_width = _text_width(episode)
-    card_width = view_columns * view_cell + 10 + text_width
-    agents = len(episode.agents)
-    # One column of cards while it is not much taller than the map.
-    stack = max(1, int(1.4 * max(rows * scale, card_height) + MARGIN) // card_height)
-    card_columns = -(-agents // stack)
-    stack = -(-agents // card_columns)
-    left = MARGIN + max(columns * scale, 160) + 2 * MARGIN
-    view_at = tuple((top + k % stack * card_height, left + k // stack * (card_width + MARGIN)) for k in range(agents))
-    width = left + card_columns * (card_width + MARGIN)
-    bottom = top + max(rows * scale, stack * card_height - MARGIN) + MARGIN
+    top = MARGIN + 2 * LINE + 6
+    view_at, bottom, width = _cards(episode, (rows * scale, columns * scale), view_cell, text_width, top)
     legend = _legend(episode, bottom, width)
     height = legend[-1][0] + LINE + MARGIN // 2 if legend else bottom
     if max(height, width) > 4096:
@@ -105,6 +94,28 @@ def plan(episode: Episode, scale: int | None) -> Layout:
         agent_index=agent_index,
         marked=_marked(episode),
     )
+
+
+def _cards(
+    episode: Episode, board: tuple[int, int], view_cell: int, text_width: int, top: int
+) -> tuple[tuple[tuple[int, int], ...], int, int]:
+    """Where each view stands, beside a tall map or below a wide one; then the row below all, and the width."""
+    view_rows, view_columns = (size * view_cell for size in episode.views.shape[2:])
+    height = max(view_rows, _card_lines(episode) * LINE) + MARGIN
+    width = view_columns + 10 + text_width + MARGIN
+    agents = len(episode.agents)
+    if board[1] > 1.5 * board[0]:
+        across = min(agents, max(1, board[1] // width))
+        left, start = MARGIN, top + board[0] + MARGIN
+    else:
+        # One column of cards while it is not much taller than the map.
+        stack = max(1, int(1.4 * max(board[0], height) + MARGIN) // height)
+        across = -(-agents // stack)
+        left, start = MARGIN + max(board[1], 160) + 2 * MARGIN, top
+    down = -(-agents // across)
+    places = tuple((start + k % down * height, left + k // down * width) for k in range(agents))
+    bottom = max(top + board[0] + MARGIN, start + down * height)
+    return places, bottom, max(left + across * width, MARGIN + board[1] + MARGIN)
 
 
 def _text_width(episode: Episode) -> int:

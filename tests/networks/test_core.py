@@ -1,0 +1,253 @@
+"""The contract of recurrent cores, for each of them, and LSTM and GRU against their equations in NumPy."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from suasion.networks import CORES, CoreInput, clear
+
+T, B, FEATURES, ROWS, WIDTH = 9, 4, 3, 7, 5
+
+
+def assert_trees_close(x, y, tolerance):
+    xs, ys = jax.tree.leaves(x), jax.tree.leaves(y)
+    assert jax.tree.structure(x) == jax.tree.structure(y)
+    for a, b in zip(xs, ys, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+class Subject:
+    """A core with random parameters and inputs, and its verbs compiled once."""
+
+    def __init__(self, name, quick, at_random):
+        self.name = name
+        make = functools.partial(CORES[name], features=FEATURES, rows=ROWS, width=WIDTH)
+        self.fresh = quick(make)(jax.random.key(0))
+        self.core = at_random(self.fresh, 1, 0.7)
+        self.memory = at_random(self.core.initial(B), 2, 0.7)
+        rng = np.random.default_rng(3)
+        self.inputs = CoreInput(
+            jnp.asarray(rng.normal(size=(T, B, FEATURES)), jnp.float32),
+            jnp.asarray(rng.integers(-1, ROWS + 1, (T, B, 2)), jnp.int32),  # out of range: nothing
+        )
+        self.start = jnp.asarray(rng.random((T, B)) < 0.3).at[0, 0].set(True).at[0, 1].set(False)
+        self.drive = self.core.product.bias.shape
+        self.scan = quick(lambda core, *args: core.scan(*args))
+        self.step = quick(lambda core, *args: core.step(*args))
+        self.gradient = quick(self._gradient)
+
+    def at(self, index):
+        return jax.tree.map(lambda x: x[index], self.inputs)
+
+    def stepwise(self, memory, start):
+        ys = []
+        for t in range(T):
+            memory, y = self.step(self.core, memory, self.at(t), start[t])
+            ys.append(y)
+        return memory, jnp.stack(ys)
+
+    def _gradient(self, core, memory, features, weights):
+        """Gradients of the same scalar of outputs and last memory, by `scan` and by `step` after `step`."""
+
+        def scalar(memory, y):
+            return sum(jnp.sum(jnp.sin(m)) for m in jax.tree.leaves(memory)) + jnp.sum(weights * y)
+
+        def whole(core, memory, features):
+            return scalar(*core.scan(memory, CoreInput(features, self.inputs.rows), self.start))
+
+        def one_by_one(core, memory, features):
+            ys = []
+            for t in range(T):
+                memory, y = core.step(memory, CoreInput(features[t], self.inputs.rows[t]), self.start[t])
+                ys.append(y)
+            return scalar(memory, jnp.stack(ys))
+
+        return tuple(jax.grad(f, argnums=(0, 1, 2))(core, memory, features) for f in (whole, one_by_one))
+
+
+@pytest.fixture(scope="module", params=sorted(CORES))
+def subject(request, quick, at_random):
+    return Subject(request.param, quick, at_random)
+
+
+def test_every_core_is_known():
+    assert set(CORES) == {"lstm", "gru", "none"}
+
+
+def test_memory_starts_at_zero_with_the_batch_first(subject):
+    for leaf in jax.tree.leaves(subject.core.initial(6)):
+        assert leaf.shape[0] == 6
+        np.testing.assert_array_equal(leaf, 0.0)
+    assert subject.core.width == WIDTH
+    assert jax.tree.leaves(subject.core.initial(6)) or subject.name == "none"
+
+
+def test_scan_is_step_repeated(subject):
+    got = subject.scan(subject.core, subject.memory, subject.inputs, subject.start)
+    assert_trees_close(got, subject.stepwise(subject.memory, subject.start), 1e-6)
+    assert got[1].shape == (T, B, WIDTH)
+
+
+def test_the_gradient_of_scan_is_that_of_step_repeated(subject):
+    weights = jnp.asarray(np.random.default_rng(4).normal(size=(T, B, WIDTH)), jnp.float32)
+    whole, one_by_one = subject.gradient(subject.core, subject.memory, subject.inputs.features, weights)
+    assert_trees_close(whole, one_by_one, 2e-5)
+    assert float(jnp.abs(whole[2]).max()) > 1e-3
+
+
+@pytest.mark.parametrize("k", [0, 4, T - 1])
+def test_a_start_in_the_middle_begins_afresh(subject, k):
+    start = subject.start.at[k].set(True)
+    memory, y = subject.scan(subject.core, subject.memory, subject.inputs, start)
+    fresh = subject.scan(subject.core, subject.core.initial(B), subject.at(slice(k, None)), start[k:])
+    assert_trees_close((memory, y[k:]), fresh, 1e-6)
+
+
+def test_without_a_start_the_memory_matters(subject):
+    never = jnp.zeros((T, B), bool)
+    _, carried = subject.scan(subject.core, subject.memory, subject.inputs, never)
+    _, fresh = subject.scan(subject.core, subject.core.initial(B), subject.inputs, never)
+    assert (float(jnp.abs(carried - fresh).max()) > 0.01) == (subject.name != "none")
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_nan_does_not_cross_a_start(subject, k):
+    memory = jax.tree.map(lambda m: m.at[2].set(jnp.nan), subject.memory)
+    start = subject.start.at[:k, 2].set(False).at[k, 2].set(True)
+    last, y = subject.scan(subject.core, memory, subject.inputs, start)
+    clean, expected = subject.scan(subject.core, subject.memory, subject.inputs, start)
+    assert_trees_close((last, y[k:]), (clean, expected[k:]), 1e-6)
+    if k and subject.name != "none":
+        assert bool(jnp.isnan(y[:k, 2]).all())
+    others = np.array([0, 1, 3])
+    assert_trees_close(y[:, others], expected[:, others], 1e-6)
+
+
+def test_nan_before_a_start_leaves_the_gradient_finite(subject, quick):
+    memory = jax.tree.map(lambda m: m.at[:].set(jnp.nan), subject.memory)
+    start = subject.start.at[0].set(True)
+    gradient = quick(jax.grad(lambda core: jnp.sum(core.scan(memory, subject.inputs, start)[1])))(subject.core)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("k", [1, 5, T - 1])
+def test_time_may_be_split_anywhere(subject, k):
+    whole = subject.scan(subject.core, subject.memory, subject.inputs, subject.start)
+    memory, first = subject.scan(subject.core, subject.memory, subject.at(slice(k)), subject.start[:k])
+    memory, second = subject.scan(subject.core, memory, subject.at(slice(k, None)), subject.start[k:])
+    assert_trees_close((memory, jnp.concatenate([first, second])), whole, 1e-6)
+
+
+def test_alternatives_are_one_step_each(subject, quick):
+    inputs = subject.at(0)
+    inputs = inputs._replace(rows=jnp.array([[0, 3], [2, 6], [5, 5], [-1, 1]], jnp.int32))
+    old = inputs.rows[:, 0]  # unknown in the last batch entry; in the third the same row stands twice
+    new = jnp.arange(2, 6)
+    memory, y = quick(lambda core, *args: core.alternatives(*args))(subject.core, subject.memory, inputs, old, new)
+    never = jnp.zeros(B, bool)
+    for k, row in enumerate(new):
+        edited = inputs._replace(rows=inputs.rows.at[:, 0].set(row))
+        naive = subject.step(subject.core, subject.memory, edited, never)
+        assert_trees_close(y[k], naive[1], 1e-6)
+        if subject.name != "none":
+            assert_trees_close(jax.tree.map(lambda m, k=k: m[k], memory), naive[0], 1e-6)
+
+
+def test_rows_out_of_range_give_nothing(subject):
+    """A core whose table is zero says the same as one that reads no row at all."""
+    never = jnp.zeros(B, bool)
+    silent = CoreInput(subject.inputs.features[0], jnp.full((B, 2), -1, jnp.int32))
+    without = eqx.tree_at(lambda core: core.product.table, subject.core, jnp.zeros((ROWS, *subject.drive)))
+    expected = subject.step(without, subject.memory, subject.at(0), never)
+    for unknown in (-1, ROWS):
+        silent = silent._replace(rows=jnp.full((B, 2), unknown, jnp.int32))
+        assert_trees_close(subject.step(subject.core, subject.memory, silent, never), expected, 1e-6)
+
+
+def test_a_core_without_discrete_inputs(subject, quick):
+    make = functools.partial(CORES[subject.name], features=FEATURES, rows=0, width=WIDTH)
+    core = eqx.tree_at(lambda core: core.product.table, subject.core, jnp.zeros((0, *subject.drive)))
+    assert jax.tree.map(jnp.shape, jax.eval_shape(make, jax.random.key(1))) == jax.tree.map(jnp.shape, core)
+    _, y = subject.scan(
+        core, subject.memory, subject.inputs._replace(rows=jnp.zeros((T, B, 0), jnp.int32)), subject.start
+    )
+    silent = subject.inputs._replace(rows=jnp.full((T, B, 2), -1, jnp.int32))
+    assert_trees_close(y, subject.scan(subject.core, subject.memory, silent, subject.start)[1], 1e-6)
+
+
+def test_clear_by_hand():
+    memory = {"a": jnp.arange(6.0).reshape(3, 2), "b": jnp.array([1.0, jnp.nan, 3.0])}
+    initial = lambda batch: {"a": jnp.full((batch, 2), 9.0), "b": jnp.full(batch, 8.0)}  # noqa: E731
+    got = clear(jnp.array([False, True, False]), memory, initial)
+    np.testing.assert_array_equal(got["a"], [[0, 1], [9, 9], [4, 5]])
+    np.testing.assert_array_equal(got["b"], [1, 8, 3])
+
+
+def drive_by_hand(product, inputs):
+    table = np.asarray(product.table, float)
+    d = np.asarray(inputs.features, float) @ np.asarray(product.features, float) + np.asarray(product.bias, float)
+    for t, b in np.ndindex(T, B):
+        for row in np.asarray(inputs.rows[t, b]):
+            if 0 <= row < len(table):
+                d[t, b] += table[row]
+    return d
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_by_hand(core, memory, d, start):
+    h, c = (np.asarray(m, float) for m in memory)
+    u, ys = np.asarray(core.recurrent, float), []
+    for t in range(T):
+        h, c = (np.where(start[t][:, None], 0, m) for m in (h, c))
+        i, f, g, o = np.split(d[t] + h @ u, 4, axis=-1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        ys.append(h)
+    return (h, c), np.stack(ys)
+
+
+def gru_by_hand(core, memory, d, start):
+    h = np.asarray(memory, float)
+    u, e, ys = np.asarray(core.recurrent, float), np.asarray(core.candidate_bias, float), []
+    for t in range(T):
+        h = np.where(start[t][:, None], 0, h)
+        dz, dr, dh = np.split(d[t], 3, axis=-1)
+        uz, ur, uh = np.split(h @ u, 3, axis=-1)
+        z, r = sigmoid(dz + uz), sigmoid(dr + ur)
+        h = z * h + (1 - z) * np.tanh(dh + r * (uh + e))
+        ys.append(h)
+    return h, np.stack(ys)
+
+
+def none_by_hand(core, memory, d, start):
+    return (), np.tanh(d)
+
+
+def test_cores_are_their_equations(subject):
+    by_hand = {"lstm": lstm_by_hand, "gru": gru_by_hand, "none": none_by_hand}[subject.name]
+    d = drive_by_hand(subject.core.product, subject.inputs)
+    memory, y = by_hand(subject.core, subject.memory, d, np.asarray(subject.start))
+    got, got_y = subject.scan(subject.core, subject.memory, subject.inputs, subject.start)
+    np.testing.assert_allclose(got_y, y, rtol=0, atol=2e-6)
+    assert_trees_close(got, jax.tree.map(jnp.asarray, memory), 2e-6)
+
+
+def test_fresh_parameters(subject):
+    bias = np.asarray(subject.fresh.product.bias)
+    forget = slice(WIDTH, 2 * WIDTH)
+    if subject.name == "lstm":  # the forget gate is open
+        np.testing.assert_array_equal(bias[forget], 1.0)
+        bias = np.delete(bias, np.arange(WIDTH, 2 * WIDTH))
+    np.testing.assert_array_equal(bias, 0.0)
+    for x in (subject.fresh.product.features, subject.fresh.product.table, getattr(subject.fresh, "recurrent", None)):
+        if x is not None:
+            assert float(jnp.abs(x).max()) <= 1 / np.sqrt(WIDTH)
+            assert float(jnp.std(x)) > 0.3 / np.sqrt(WIDTH)
