@@ -170,7 +170,7 @@ class Train:
             agents=rules.agents,
             view=rules.view,
             horizon=rules.horizon,
-            options=dict(map(_number, rules.option)),
+            options=_numbers(rules.option),
             rewards=self.reward,
             steps=learning.steps,
             log_every=self.log_every,
@@ -331,13 +331,18 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _number(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        number = float(value)
-    except ValueError:
-        raise InputError(f"--option {text}: write NAME=NUMBER, such as hit_cost=50") from None
-    return name, int(number) if number.is_integer() else number
+def _numbers(texts: Sequence[str]) -> dict[str, float]:
+    """NAME=NUMBER each."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name in found:
+            raise InputError(f"--option {name} is given more than once")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise InputError(f"--option {text}: write NAME=NUMBER, such as hit_cost=50") from None
+    return found
 
 
 def prepare_environment() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import types
 import typing
@@ -61,19 +60,14 @@ def from_plain(kind: type[T], value: Any, place: str = "configuration") -> T:
     missing = [name for name in names if name not in value]
     if missing:
         raise ConfigError(f"{place}: keys are missing: {', '.join(missing)}")
-    types_ = _types(kind)
-    fields = {name: _read(types_[name], value[name], f"{place}.{name}") for name in names}
+    kinds = typing.get_type_hints(kind)
+    fields = {name: _read(kinds[name], value[name], f"{place}.{name}") for name in names}
     try:
         return kind(**fields)
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(f"{place}: {error}") from error
-
-
-@functools.cache
-def _types(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
 
 
 def _read(kind: Any, value: Any, place: str) -> Any:
