@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from suasion import games, viewing
 from suasion.records import Episode, read_metrics, write_whole
 from suasion.runs import RunConfig, Status, build, configure, load_run, measures, play_run, train, write_episodes
+
+Rows = Sequence[Mapping[str, Any]]  # of metrics.jsonl
 
 CONDITIONS = {"selfish": "extrinsic=1", "shared": "shared=1"}
 SMOOTH = 10  # updates in a point of the curves; some 60 episodes
@@ -101,7 +105,7 @@ def _scripted(config: RunConfig, episodes: int) -> float:
 
 def _draw(
     out: Path,
-    curves: Mapping[str, Sequence[list[dict[str, object]]]],
+    curves: Mapping[str, Sequence[Rows]],
     played: Mapping[str, Sequence[Sequence[Episode]]],
     scripted: float,
 ) -> list[Path]:
@@ -147,7 +151,7 @@ def _mean(episodes: Sequence[Mapping[str, float | None]]) -> dict[str, float | N
 
 
 def _sentences(
-    curves: Mapping[str, Sequence[list[dict[str, object]]]],
+    curves: Mapping[str, Sequence[Rows]],
     played: Mapping[str, Sequence[Sequence[Episode]]],
     scripted: float,
 ) -> tuple[str, ...]:
@@ -166,24 +170,25 @@ def _sentences(
     return first, _course(curves["selfish"])
 
 
-def _course(seeds: Sequence[list[dict[str, object]]]) -> str:
-    """How the selfish curve ran: its peak, and where it ended."""
-    smoothed = np.mean([_smoothed(rows) for rows in seeds], 0)
-    if not smoothed.size:
+def _course(seeds: Sequence[Rows]) -> str:
+    """How the selfish curve ran: its peak, and where it ended; and the apples that were left to grow from."""
+    reward = np.mean([_smoothed(rows, "episode/return") for rows in seeds], 0)
+    if not reward.size:
         return "No episode ended while learning: there is no curve to speak of."
-    steps = [row["step"] for row in seeds[0] if row["episode/return"] is not None][SMOOTH - 1 :] or [0]
-    peak = int(np.argmax(smoothed))
-    top, end = float(smoothed[peak]), float(smoothed[-1])
+    left = np.mean([_smoothed(rows, "episode/apples_left") for rows in seeds], 0)
+    steps = [row["step"] for row in seeds[0] if row["episode/return"] is not None][-len(reward) :]
+    peak = int(np.argmax(reward))
+    top, end = float(reward[peak]), float(reward[-1])
     if top > 0 and end < 0.95 * top:
         return (
             f"Selfish agents were at their best at step {steps[peak]:,} with {top:.1f} and then lost "
-            f"{1 - end / top:.0%} of it, ending at {end:.1f}: they learned to eat faster than apples grow back."
+            f"{1 - end / top:.0%} of it, ending at {end:.1f}; the apples left standing, averaged over an episode, went "
+            f"from {left[peak]:.1f} then to {left[-1]:.1f} at the end."
         )
     return f"Selfish agents end at {end:.1f}, near the best of their course ({top:.1f}): no collapse in this run."
 
 
-def _smoothed(rows: list[dict[str, object]]) -> np.ndarray:
-    values = np.array([row["episode/return"] for row in rows if row["episode/return"] is not None], np.float64)
-    if len(values) < SMOOTH:
-        return values[-1:]
-    return np.convolve(values, np.ones(SMOOTH) / SMOOTH, "valid")
+def _smoothed(rows: Rows, metric: str) -> Float[np.ndarray, " k"]:
+    """Means of the last `SMOOTH` values where the metric is defined; of fewer only the last value."""
+    values = np.array([row[metric] for row in rows if row[metric] is not None], np.float64)
+    return np.convolve(values, np.ones(SMOOTH) / SMOOTH, "valid") if len(values) >= SMOOTH else values[-1:]

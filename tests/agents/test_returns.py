@@ -93,7 +93,7 @@ def test_values_that_follow(seed):
     close(story.arguments[2], everywhere(story.following), 1e-6)
 
 
-@given(seeds, discounts, st.sampled_from([1, 2, 3, T - 1, T, T + 5]))
+@given(seeds, discounts, st.sampled_from([1, 3, T - 1, T]))
 def test_n_step_returns_by_definition(seed, discount, n):
     story = Story(seed)
     got = _n_step(*story.arguments, discount=discount, n=n)
@@ -111,9 +111,9 @@ def test_lambda_returns_are_the_forward_view(seed, discount, lambda_):
     close(got.advantage, expected - story.values)
 
 
-@given(seeds, discounts, lambdas, st.sampled_from([1.0, 0.5, 2.0]))
-def test_v_trace_by_definition(seed, discount, lambda_, clip):
-    story = Story(seed)
+@given(seeds, st.sampled_from([(0.9, 1.0, 1.0), (0.9, 0.6, 1.0), (1.0, 1.0, 2.0), (0.9, 0.0, 0.5), (0.0, 1.0, 1.0)]))
+def test_v_trace_by_definition(seed, numbers):
+    story, (discount, lambda_, clip) = Story(seed), numbers
     got = _v_trace(
         *story.arguments, jnp.asarray(story.log_ratio, jnp.float32), discount=discount, lambda_=lambda_, clip=clip
     )
@@ -126,8 +126,10 @@ def test_identities(seed):
     arguments, none = Story(seed).arguments, jnp.zeros((T, B))
     td = _lambda(*arguments, discount=0.9, lambda_=0.0)
     whole = _n_step(*arguments, discount=0.9, n=T)
-    rewards, values, following, _ = arguments
+    rewards, _, following, _ = arguments
     close(td.value, rewards + 0.9 * following, 1e-6)
+    corrected = _v_trace(*arguments, none, discount=0.9, lambda_=0.6, clip=1.0)
+    close(corrected.value, _lambda(*arguments, discount=0.9, lambda_=0.6).value, 1e-5)
     for got, expected in (
         (_n_step(*arguments, discount=0.9, n=1), td),
         (_lambda(*arguments, discount=0.9, lambda_=1.0), whole),

@@ -10,34 +10,32 @@ from suasion.agents import Schedule, Trigger, constant, parse_weight, triggers, 
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 steps = st.lists(st.integers(0, 10_000_000), min_size=1, max_size=4).map(sorted)
-schedules = st.one_of(
-    numbers.map(constant),
-    steps.flatmap(
-        lambda at: st.lists(numbers, min_size=len(at), max_size=len(at)).map(
-            lambda values: Schedule(tuple(zip(at, values, strict=True)))
-        )
-    ),
+points = st.one_of(
+    numbers.map(lambda value: ((0, value),)),
+    steps.flatmap(lambda at: st.tuples(*(st.tuples(st.just(step), numbers) for step in at))),
 )
 
 
-@given(st.one_of(schedules, st.lists(schedules, min_size=2, max_size=4).map(tuple)))
-@example(Schedule(((5, 2.0),)))
-@example(Schedule(((0, -0.0), (0, 1e-300))))
-def test_what_is_written_can_be_read(weight):
+@given(st.lists(points, min_size=1, max_size=4))
+@example([((5, 2.0),)])
+@example([((0, -0.0), (0, 1e-300))])
+def test_what_is_written_can_be_read(each):
+    weight = tuple(Schedule(one) for one in each)
+    weight = weight[0] if len(weight) == 1 else weight
     assert parse_weight(write_weight(weight)) == weight
 
 
 @pytest.mark.parametrize(
     ("text", "weight"),
     [
-        ("1", constant(1)),
+        ("1", constant(1.0)),
         ("-0.5", constant(-0.5)),
         ("0@0,1@480000", Schedule(((0, 0.0), (480_000, 1.0)))),
         ("0@0,1@4.8e5", Schedule(((0, 0.0), (480_000, 1.0)))),
         ("0@0,0@10,1@10", Schedule(((0, 0.0), (10, 0.0), (10, 1.0)))),
         ("2@7", Schedule(((7, 2.0),))),
-        ("0/1/1", (constant(0), constant(1), constant(1))),
-        ("0@0,1@9/2", (Schedule(((0, 0.0), (9, 1.0))), constant(2))),
+        ("0/1/1", (constant(0.0), constant(1.0), constant(1.0))),
+        ("0@0,1@9/2", (Schedule(((0, 0.0), (9, 1.0))), constant(2.0))),
     ],
 )
 def test_reading(text, weight):
@@ -65,7 +63,7 @@ def test_reading(text, weight):
     ],
 )
 def test_what_cannot_be_read_is_named(text, part):
-    with pytest.raises(ValueError, match=".") as error:
+    with pytest.raises(ValueError, match=r".") as error:
         parse_weight(text)
     assert part in str(error.value)
 
@@ -78,7 +76,7 @@ def test_a_step_that_is_no_whole_number_is_refused():
 
 @given(st.lists(st.tuples(st.integers(0, 1000), numbers), min_size=1, max_size=4), st.floats(0, 1100))
 def test_between_points_a_schedule_is_linear(points, step):
-    points = sorted({s: v for s, v in points}.items())
+    points = sorted(dict(points).items())
     got = float(Schedule(tuple(points))(jnp.float32(step)))
     expected = np.interp(np.float32(step), [s for s, _ in points], [v for _, v in points])
     scale = max(1.0, *(abs(v) for _, v in points))
@@ -94,10 +92,10 @@ def test_jumps_are_sharp():
 
 
 def test_constant():
-    assert constant(2).constant
+    assert constant(2.0).constant
     assert parse_weight("2@0,2@9").constant
     assert not parse_weight("2@0,3@9").constant
-    assert float(constant(2)(123.0)) == 2.0
+    assert float(constant(2.0)(123.0)) == 2.0
 
 
 def test_schedules_that_are_none_are_refused():
@@ -119,5 +117,5 @@ def test_schedules_that_are_none_are_refused():
 def test_triggers_are_listed_once_and_in_order():
     a, b = Trigger(metric="a", at_least=1.0), Trigger(metric="b", at_least=1.0, updates=2)
     after = [Schedule(((0, 0.0), (9, 1.0)), trigger=t) for t in (b, a, b)]
-    assert triggers((after[0], constant(1), (after[1], after[2], constant(0)))) == (b, a)
-    assert triggers((constant(1),)) == ()
+    assert triggers((after[0], constant(1.0), (after[1], after[2], constant(0.0)))) == (b, a)
+    assert triggers((constant(1.0),)) == ()

@@ -22,9 +22,7 @@ def play(game, choose, key):
     step = jax.jit(game.step)
     for t in range(game.horizon):
         seen.append(np.array(game.observe(state).codes[:, 0, 0]))
-        state, outcome = step(
-            jax.random.fold_in(key, t), state, jnp.asarray(choose(np.array(seen)), jnp.int32)
-        )
+        state, outcome = step(jax.random.fold_in(key, t), state, jnp.asarray(choose(np.array(seen)), jnp.int32))
         rewards.append(np.array(outcome.reward))
         np.testing.assert_array_equal(outcome.events["correct"], outcome.reward)
         assert bool(outcome.truncated) == (t + 1 == game.horizon)

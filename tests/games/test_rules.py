@@ -63,10 +63,12 @@ class TestShape:
         with pytest.raises(GameError):
             Harvest(view=14)
 
-    def test_the_time_limit_truncates_and_never_terminates(self, hall):
-        before = hall.play(hall.at(time=998))
+    @pytest.mark.parametrize("name", ["hall", "harbour"])
+    def test_the_time_limit_truncates_and_never_terminates(self, name, request):
+        stage = request.getfixturevalue(name)
+        before = stage.play(stage.at(time=998))
         assert not before.step.truncated
-        last = hall.play(before.state)
+        last = stage.play(before.state)
         assert last.time == 1000
         assert last.step.truncated
         assert not last.step.terminated

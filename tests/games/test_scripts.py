@@ -234,7 +234,7 @@ def test_greed_ruins_the_small_commons_and_restraint_does_not():
 def test_three_is_the_best_number_to_keep():
     game = make("harvest")
     apples = [play(game, forager(game, keep), KEY, 64).rewards.sum(axis=(1, 2)).mean() for keep in range(6)]
-    np.testing.assert_allclose(apples, [20.7, 33.5, 62.4, 87.4, 52.8, 0], atol=5)
+    np.testing.assert_allclose(apples, [20.5, 32.7, 61.7, 88.2, 52.4, 0], atol=5)
     assert np.argmax(apples) == sustainable(game).keep == 3
 
 

@@ -11,50 +11,57 @@ from hypothesis import strategies as st
 from suasion.agents import LearnerConfig, Optimiser, Schedule, Trigger, constant
 from suasion.games import GameError, catalogue
 from suasion.networks import PolicyConfig
-from suasion.runs import ConfigError, RunConfig, build, configure, preset
+from suasion.runs import SIZED, ConfigError, RunConfig, build, configure, preset
 from suasion.runs._plain import to_plain
 
+# Drawn as plain values and built in the test: the type checks inside constructors draw random numbers of their own,
+# which hypothesis forbids while it draws.
 numbers = st.floats(0, 1e6, allow_nan=False)
-schedules = st.one_of(
-    st.builds(constant, numbers),
-    st.lists(st.tuples(st.integers(0, 10**9), numbers), min_size=1, max_size=4)
-    .map(lambda points: tuple(sorted(points)))
-    .map(Schedule),
+schedules = st.lists(st.tuples(st.integers(0, 10**9), numbers), min_size=1, max_size=4).map(
+    lambda points: tuple(sorted(points))
 )
-policies = st.builds(
-    PolicyConfig,
-    encoder=st.sampled_from(["convolution", "classes"]),
-    hidden=st.lists(st.integers(1, 64), min_size=1, max_size=3).map(tuple),
-    core=st.sampled_from(["lstm", "gru", "none"]),
-    width=st.integers(1, 256),
-    shared=st.booleans(),
-    last_actions=st.booleans(),
-    vocabulary=st.sampled_from([0, 2, 5]),
+policies = st.fixed_dictionaries(
+    {
+        "encoder": st.sampled_from(["convolution", "classes"]),
+        "hidden": st.lists(st.integers(1, 64), min_size=1, max_size=3).map(tuple),
+        "core": st.sampled_from(["lstm", "gru", "none"]),
+        "width": st.integers(1, 256),
+        "shared": st.booleans(),
+        "vocabulary": st.sampled_from([0, 2, 5]),
+    }
 )
-learners = st.builds(
-    LearnerConfig,
-    algorithm=st.sampled_from(["a2c", "ppo"]),
-    returns=st.sampled_from(["lambda", "n-step", "v-trace"]),
-    discount=st.floats(0, 1),
-    entropy_weight=schedules,
-    normalise=st.booleans(),
-    optimiser=st.builds(
-        Optimiser, learning_rate=schedules, clip=st.one_of(st.just(float("inf")), st.floats(1e-3, 1e3))
-    ),
+learners = st.fixed_dictionaries(
+    {
+        "algorithm": st.sampled_from(["a2c", "ppo"]),
+        "returns": st.sampled_from(["lambda", "n-step", "v-trace"]),
+        "discount": st.floats(0, 1),
+        "normalise": st.booleans(),
+    }
 )
-configs = st.builds(
-    RunConfig,
-    game=st.sampled_from(sorted(catalogue())),
-    map=st.one_of(st.none(), st.text()),
-    agents=st.one_of(st.none(), st.integers(1, 9)),
-    options=st.sampled_from([(), (("hit_cost", 50.0),), (("delay", 2.0), ("symbols", 4.0))]),
-    policy=policies,
-    learner=learners,
-    rewards=st.sampled_from([(("extrinsic", "1"),), (("extrinsic", "0.5/1"), ("shared", "0@0,1@500"))]),
-    steps=st.integers(1, 10**9),
-    log_every=st.integers(1, 100),
-    seed=st.integers(0, 2**31 - 1),
+rest = st.fixed_dictionaries(
+    {
+        "game": st.sampled_from(sorted(catalogue())),
+        "map": st.one_of(st.none(), st.text()),
+        "agents": st.one_of(st.none(), st.integers(1, 9)),
+        "options": st.sampled_from([(), (("hit_cost", 50.0),), (("delay", 2.0), ("symbols", 4.0))]),
+        "rewards": st.sampled_from([(("extrinsic", "1"),), (("extrinsic", "0.5/1"), ("shared", "0@0,1@500"))]),
+        "steps": st.integers(1, 10**9),
+        "log_every": st.integers(1, 100),
+        "seed": st.integers(0, 2**31 - 1),
+    }
 )
+clips = st.one_of(st.just(float("inf")), st.floats(1e-3, 1e3))
+parts = st.tuples(rest, policies, learners, schedules, schedules, clips)
+
+
+def built(parts: tuple[Any, ...]) -> RunConfig:
+    fields, policy, learner, rate, entropy, clip = parts
+    optimiser = Optimiser(learning_rate=Schedule(rate), clip=clip)
+    return RunConfig(
+        **fields,
+        policy=PolicyConfig(**policy),
+        learner=LearnerConfig(**learner, entropy_weight=Schedule(entropy), optimiser=optimiser),
+    )
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -71,23 +78,27 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@given(configs)
-def test_reads_back_equal(config: RunConfig) -> None:
+@given(parts)
+def test_reads_back_equal(parts: tuple[Any, ...]) -> None:
+    config = built(parts)
     text = json.dumps(config.to_json(), allow_nan=False)
     again = RunConfig.from_json(json.loads(text))
     assert again == config
     assert again.digest == config.digest
 
 
-@given(st.data())
-def test_a_changed_file_is_refused_or_a_configuration(data: st.DataObject) -> None:
-    plain = data.draw(configs).to_json()
-    path = data.draw(st.sampled_from(places(plain)))
-    junk = st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]), st.just({}), st.just([[]])
-    )
+junk = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    *(st.just([]), st.just({}), st.just([[]]), st.just("inf")),
+)
+
+
+@given(parts, st.integers(0, 10**6), junk)
+def test_a_changed_file_is_refused_or_a_configuration(parts: tuple[Any, ...], place: int, junk: Any) -> None:
+    plain = built(parts).to_json()
+    inside = places(plain)
     try:
-        config = RunConfig.from_json(replaced(plain, path, data.draw(junk)))
+        config = RunConfig.from_json(replaced(plain, inside[place % len(inside)], junk))
     except ConfigError:
         return
     assert RunConfig.from_json(config.to_json()) == config
@@ -134,11 +145,10 @@ def test_a_waiting_schedule_has_no_written_form() -> None:
         to_plain(LearnerConfig(entropy_weight=waiting))
 
 
-@pytest.mark.parametrize("game", sorted(catalogue()))
-@pytest.mark.parametrize("size", ["small", "paper"])
+@pytest.mark.parametrize(
+    ("game", "size"), [*((game, "small") for game in sorted(catalogue())), *((game, "paper") for game in SIZED)]
+)
 def test_every_preset_builds_and_reads_back(game: str, size: str) -> None:
-    if size == "paper" and game not in ("harvest", "cleanup"):
-        pytest.skip("one size only")
     config = configure(game, size=size)
     experiment = build(RunConfig.from_json(config.to_json()))
     assert experiment == build(config)

@@ -7,7 +7,7 @@ Every function takes one game state; batches are made with `jax.vmap`. Shapes ar
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
@@ -98,6 +98,7 @@ State = TypeVar("State", bound=Any)
 Draws = TypeVar("Draws", bound=Any)
 
 
+@runtime_checkable
 class Game(Protocol[State, Draws]):
     """A Markov game. Games are frozen and hashable, so that they can be static arguments of `jax.jit`.
 

@@ -160,8 +160,9 @@ def alone(stage: Callable[..., T], *inputs: Any) -> T:
     """`stage(*inputs)`, computed once and by itself. The value does not depend on it, only the speed on a CPU.
 
     XLA's CPU compiler likes to repeat a computation inside everything that reads it: every cell of a padded
-    board, and every pair of agents, would do much of the step again (6 times slower on the whole). It does not
-    look into a conditional, and an `optimization_barrier` hides from it that there is nothing to decide.
+    board, and every pair of agents, would do much of the step again (Cleanup with views: 73 microseconds of a
+    core per step instead of 5). It does not look into a conditional, and an `optimization_barrier` hides from
+    it that there is nothing to decide.
     """
 
     once = jax.jit(stage)  # traced once, although named three times here

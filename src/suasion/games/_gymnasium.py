@@ -95,7 +95,5 @@ class SingleAgentEnv(gymnasium.Env):
             return np.where(available, self.np_random.random(available.shape), -1.0).argmax(axis=1)
         joint = np.array(self._others(self._match.codes(), self.np_random))
         if joint.shape != (len(available),) or not np.issubdtype(joint.dtype, np.integer):
-            raise GameError(
-                f"others gave {joint.dtype}{list(joint.shape)}, not integers of shape [{len(available)}]"
-            )
+            raise GameError(f"others gave {joint.dtype}{list(joint.shape)}, not integers of shape [{len(available)}]")
         return joint.astype(np.int64)

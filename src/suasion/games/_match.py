@@ -34,9 +34,7 @@ def _begin(game: AnyGame, key: Key[Array, ""]) -> _Moment:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _turn(
-    game: AnyGame, key: Key[Array, ""], state: Any, actions: Int[Array, " n"]
-) -> tuple[_Moment, Step]:
+def _turn(game: AnyGame, key: Key[Array, ""], state: Any, actions: Int[Array, " n"]) -> tuple[_Moment, Step]:
     key_step = jax.random.fold_in(key, state.time)
     state, step = game.step(key_step, state, actions)
     return _moment(game, state), step

@@ -85,9 +85,7 @@ def equality(rewards: Rewards) -> Measure:
     shares = _floats(returns)
     if returns.min() < 0:
         worst = int(returns.argmin())
-        return Measure(
-            value=None, reason=f"agent {worst + 1} has return {returns[worst]:g} < 0", per_agent=shares
-        )
+        return Measure(value=None, reason=f"agent {worst + 1} has return {returns[worst]:g} < 0", per_agent=shares)
     total = returns.sum()
     if total <= 0:
         return Measure(value=None, reason="the returns sum to 0", per_agent=shares)

@@ -22,9 +22,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-def parallel_env(
-    game: AnyGame, *, render_mode: str | None = None, observation: Observation = "codes"
-) -> ParallelEnv:
+def parallel_env(game: AnyGame, *, render_mode: str | None = None, observation: Observation = "codes") -> ParallelEnv:
     """A game as a PettingZoo `ParallelEnv`.
 
     Agents are `agent_0`, `agent_1`, ...; all act at once and end together. Observations are uint8 arrays,
@@ -83,9 +81,7 @@ class _Parallel(ParallelEnv):  # type: ignore[misc, unused-ignore]
 
     def step(
         self, actions: Mapping[str, Any]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Everybody acts at once."""
         if set(actions) != set(self.agents):
             wrong = sorted(set(actions) ^ set(self.agents))
@@ -114,9 +110,7 @@ class _Parallel(ParallelEnv):  # type: ignore[misc, unused-ignore]
         """Nothing to release."""
 
     def _observations(self) -> dict[str, np.ndarray]:
-        return {
-            name: view.copy() for name, view in zip(self.possible_agents, self._match.views(), strict=True)
-        }
+        return {name: view.copy() for name, view in zip(self.possible_agents, self._match.views(), strict=True)}
 
     def _infos(self) -> dict[str, dict[str, Any]]:
         return {name: self._match.info(i) for i, name in enumerate(self.possible_agents)}

@@ -74,9 +74,7 @@ class Recall:
         if self.agents < 1:
             raise GameError(f"agents is {self.agents}, not at least 1")
         if self.horizon <= self.delay:
-            raise GameError(
-                f"horizon is {self.horizon}: no step is rewarded unless it is above delay, {self.delay}"
-            )
+            raise GameError(f"horizon is {self.horizon}: no step is rewarded unless it is above delay, {self.delay}")
 
     @property
     def ceiling(self) -> int:
@@ -122,9 +120,7 @@ class Recall:
         """One uniform per agent."""
         return RecallDraws(jax.random.uniform(key, (self.agents,), jnp.float32))
 
-    def advance(
-        self, draws: RecallDraws, state: RecallState, actions: Int[Array, " n"]
-    ) -> tuple[RecallState, Step]:
+    def advance(self, draws: RecallDraws, state: RecallState, actions: Int[Array, " n"]) -> tuple[RecallState, Step]:
         """Marks the answers and shows the next symbols."""
         time = state.time + 1
         correct = (actions == state.shown[:, -1]).astype(jnp.float32)
@@ -132,9 +128,7 @@ class Recall:
         step = Step(correct, jnp.zeros((), bool), time >= self.horizon, {"correct": correct})
         return RecallState(time, shown), step
 
-    def step(
-        self, key: Key[Array, ""], state: RecallState, actions: Int[Array, " n"]
-    ) -> tuple[RecallState, Step]:
+    def step(self, key: Key[Array, ""], state: RecallState, actions: Int[Array, " n"]) -> tuple[RecallState, Step]:
         """`advance` with the draws of `key`."""
         return self.advance(self.draw(key), state, actions)
 

@@ -124,7 +124,7 @@ def configure(
     agents: int | None = None,
     view: int | None = None,
     horizon: int | None = None,
-    options: Mapping[str, float] | None = None,
+    options: Mapping[str, float | int] | None = None,
     rewards: Sequence[str] = (),
     steps: int | None = None,
     log_every: int | None = None,

@@ -1,0 +1,315 @@
+"""The learner's gradient against a loss written out in NumPy, float64, and differentiated numerically.
+
+The gradient is read from outside: after Adam's first step from zero moments the first moment is a tenth of it.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from suasion.agents import (
+    Experiment,
+    Extrinsic,
+    LearnerConfig,
+    Optimiser,
+    Rewards,
+    Shared,
+    constant,
+    group_norms,
+    normalised,
+)
+
+T, B, N = 9, 4, 2
+PLAIN = LearnerConfig(
+    algorithm="a2c",
+    environments=B,
+    steps=T,
+    discount=0.9,
+    lambda_=0.8,
+    entropy_weight=constant(0.3),
+    message_entropy_weight=constant(0.2),
+    value_weight=0.7,
+    optimiser=Optimiser(learning_rate=constant(0.05), clip=float("inf")),
+)
+PPO = dataclasses.replace(PLAIN, algorithm="ppo", epochs=1, minibatches=1, clip=0.05)
+REWARDS = Rewards(
+    (("own", Extrinsic(heads=("action",)), constant(1.0)), ("all", Shared(heads=("message",)), constant(0.5)))
+)
+
+
+class Bench:
+    """An experiment whose trajectory is filmed, so that the loss of an update can be computed by hand."""
+
+    def __init__(self, game, policy, config, verbs, camera, at_random, rewards=REWARDS):
+        self.experiment = Experiment(
+            game=game, policy=policy, config=config, rewards=rewards, auxiliary=(("camera", camera),)
+        )
+        self.verbs, self.policy = verbs, policy
+        learner = verbs.init(self.experiment, jax.random.key(7))
+        network = at_random(learner.params.policy, 8, 0.7)
+        self.before = learner._replace(params=learner.params._replace(policy=network))
+        self.params = jax.tree.map(lambda x: np.asarray(x, float), network)
+
+    def after(self, **changes):
+        experiment = dataclasses.replace(self.experiment, config=dataclasses.replace(self.experiment.config, **changes))
+        return self.verbs.update(experiment, self.before)
+
+    def gradient(self, **changes):
+        return jax.tree.map(lambda m: np.asarray(m, float) * 10, self.after(**changes)[0].optimisers["policy"].mu)
+
+    @functools.cached_property
+    def film(self):
+        return self.verbs.developed(self.after()[0].auxiliary_memory["camera"])
+
+
+@pytest.fixture(scope="module")
+def bench(clockwork, make_policy, verbs, camera, at_random):
+    game = clockwork()
+
+    @functools.cache
+    def make(shared):
+        stages = ((1,), (0,)) if shared else ()
+        policy = make_policy(
+            game, stages=stages, core="lstm", last_actions=True, vocabulary=3, shared=shared, hidden=(4,), width=3
+        )
+        return Bench(game, policy, PLAIN, verbs, camera, at_random)
+
+    return make
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def forward(policy, params, film):
+    """Logits and values of every head, [t, b, n, ...], from one-hot codes to heads, one agent at a time."""
+    actions, symbols = len(policy.spec.actions), policy.config.vocabulary
+    observation = film.observation
+    fields = [(observation.last_actions, actions)]
+    fields += [(observation.current_actions, actions)] if len(policy.stages) > 1 else []
+    fields += [(observation.messages, symbols)]
+    core, width = params.core, policy.config.width
+    out = {"action": np.zeros((T, B, N, actions + 1)), "message": np.zeros((T, B, N, symbols + 1))}
+    for i in range(N):
+        g = 0 if policy.config.shared else i
+        h, c = (np.asarray(m[:, i], float) for m in film.memory)
+        for t in range(T):
+            x = np.eye(len(policy.spec.classes))[observation.codes[t, :, i]].reshape(B, -1)
+            for layer in params.encoder.layers:
+                x = np.maximum(x @ layer.weight[g] + layer.bias[g], 0)
+            drive = x @ core.product.features[g] + core.product.bias[g]
+            row = 0
+            for values, size in fields:
+                for slot in range(N):
+                    one_hot = np.eye(size + 1)[values[t, :, i, slot]][:, :size]  # the last code is: not known
+                    drive = drive + one_hot @ core.product.table[g, row : row + size]
+                    row += size
+            begins = film.start[t][:, None]
+            h, c = np.where(begins, 0, h), np.where(begins, 0, c)
+            gates = drive + h @ core.recurrent[g]
+            a, f, n, o = (gates[:, k * width : (k + 1) * width] for k in range(4))
+            c = sigmoid(f) * c + sigmoid(a) * np.tanh(n)
+            h = sigmoid(o) * np.tanh(c)
+            for head, layer in params.heads.items():
+                out[head][t, :, i] = h @ layer.weight[g] + layer.bias[g]
+    return {head: (x[..., :-1], x[..., -1]) for head, x in out.items()}
+
+
+def streams(film):
+    everybody = film.rewards.mean(-1, keepdims=True)
+    return {"action": film.rewards, "message": 0.5 * np.broadcast_to(everybody, film.rewards.shape)}
+
+
+def advantage(film, head, config):
+    """The advantage by its definition, sum over the rest of the episode of (gamma lambda)^k delta."""
+    value = np.asarray(film.values[head], float)
+    following = np.concatenate([value[1:], film.bootstrap[head][None]])
+    following = np.where(film.truncated[:, :, None], film.value_at_truncation[head], following)
+    following = np.where(film.terminated[:, :, None], 0.0, following)
+    delta = streams(film)[head] + config.discount * following - value
+    total = np.zeros_like(delta)
+    for t, b in np.ndindex(T, B):
+        for k in range(t, T):
+            total[t, b] += (config.discount * config.lambda_) ** (k - t) * delta[k, b]
+            if film.terminated[k, b] or film.truncated[k, b]:
+                break
+    return total, total + value
+
+
+def loss(policy, params, film, config):
+    """The sum over agents (the mean, where they share parameters) of policy, value and entropy losses."""
+    weights = {"action": config.entropy_weight, "message": config.message_entropy_weight}
+    total = 0.0
+    for head, (logits, value) in forward(policy, params, film).items():
+        allowed = film.observation.available if head == "action" else np.ones(logits.shape, bool)
+        e = np.where(allowed, np.exp(logits), 0.0)
+        p = e / e.sum(-1, keepdims=True)
+        chosen = np.take_along_axis(p, film.symbols[head][..., None], -1)[..., 0]
+        gain, target = advantage(film, head, config)
+        for i in range(N):
+            each = gain[..., i]
+            if config.normalise:
+                each = (each - each.mean()) / (each.std() + config.floor)
+            if config.algorithm == "a2c":
+                surrogate = each * np.log(chosen[..., i])
+            else:
+                ratio = chosen[..., i] / np.exp(np.asarray(film.log_probabilities[head][..., i], float))
+                clipped = np.minimum(np.maximum(ratio, 1 - config.clip), 1 + config.clip)
+                surrogate = np.minimum(ratio * each, clipped * each)
+            error = 0.5 * ((value[..., i] - target[..., i]) ** 2).mean() / (1 + target[..., i].var())
+            entropy = -(p * np.log(np.where(p > 0, p, 1)))[:, :, i].sum(-1).mean()
+            agent = -surrogate.mean() + config.value_weight * error - weights[head].points[0][1] * entropy
+            total += agent / (N if policy.config.shared else 1)
+    return total
+
+
+def assert_is_the_slope(gradient, policy, params, film, config, seed=0):
+    """Along random directions, one for each array and some for all, the loss rises as the gradient says."""
+    rng = np.random.default_rng(seed)
+    leaves, structure = jax.tree.flatten(params)
+    steps = [
+        [rng.normal(size=x.shape) * (k in (i, len(leaves))) for i, x in enumerate(leaves)]
+        for k in range(len(leaves) + 1)
+    ]
+    scale = np.sqrt(sum(np.sum(g**2) for g in jax.tree.leaves(gradient)))
+    for step in steps:
+        up, down = (
+            loss(
+                policy,
+                jax.tree.unflatten(structure, [x + e * d for x, d in zip(leaves, step, strict=True)]),
+                film,
+                config,
+            )
+            for e in (1e-6, -1e-6)
+        )
+        slope = sum(np.sum(g * d) for g, d in zip(jax.tree.leaves(gradient), step, strict=True))
+        assert slope == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=2e-5 * scale + 1e-7)
+    assert scale > 1e-2
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["independent", "shared, two stages"])
+def test_a2c_descends_the_loss_written_by_hand(bench, shared):
+    subject = bench(shared)
+    film = subject.film
+    assert film.start[1:].any()
+    assert film.truncated.any()
+    assert film.terminated.any()
+    for head, (logits, value) in forward(subject.policy, subject.params, film).items():
+        np.testing.assert_allclose(film.values[head], value, atol=1e-5)
+        assert np.isfinite(logits).all()
+    assert_is_the_slope(subject.gradient(), subject.policy, subject.params, film, PLAIN)
+
+
+def test_a2c_without_normalisation(bench):
+    subject = bench(False)
+    config = dataclasses.replace(PLAIN, normalise=False)
+    assert_is_the_slope(subject.gradient(normalise=False), subject.policy, subject.params, subject.film, config)
+
+
+def assert_trees_close(x, y, tolerance=1e-5):
+    scale = max(1.0, *(float(np.abs(a).max()) for a in jax.tree.leaves(y)))
+    for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
+
+
+def test_the_first_step_of_ppo_is_that_of_a2c(bench):
+    subject = bench(False)
+    ppo = {"algorithm": "ppo", "epochs": 1, "minibatches": 1, "clip": 0.05}
+    assert_trees_close(subject.gradient(**ppo), subject.gradient())
+
+
+def test_the_second_step_of_ppo_is_clipped(bench):
+    """Two passes over one rollout: the second gradient, where ratios are no longer 1, is that of the clipped loss."""
+    subject = bench(False)
+    ppo = {"algorithm": "ppo", "epochs": 1, "minibatches": 1, "clip": 0.05}
+    first, _ = subject.after(**ppo)
+    second, report = subject.after(**(ppo | {"epochs": 2}))
+    gradient = jax.tree.map(
+        lambda m, n: (np.asarray(n, float) - 0.9 * np.asarray(m, float)) * 10,
+        first.optimisers["policy"].mu,
+        second.optimisers["policy"].mu,
+    )
+    params = jax.tree.map(lambda x: np.asarray(x, float), first.params.policy)
+    assert_is_the_slope(gradient, subject.policy, params, subject.film, dataclasses.replace(PPO, epochs=2))
+    assert (2 * np.asarray(report.metrics["action/clipped"]) > 0.05).all()  # a mean over a step without and one with
+
+
+@pytest.mark.parametrize("returns", ["lambda", "v-trace"])
+def test_chunks_add_up_to_the_whole(bench, returns):
+    """Also where advantages are computed while fitting: normalisation is over the batch, not over a chunk."""
+    subject = bench(False)
+    assert_trees_close(subject.gradient(chunk=1, returns=returns), subject.gradient(returns=returns))
+
+
+def test_v_trace_on_the_policy_is_n_step_over_the_whole_rollout(bench):
+    subject = bench(False)
+    assert_trees_close(subject.gradient(returns="v-trace", lambda_=1.0), subject.gradient(returns="n-step", n=0), 2e-5)
+
+
+def test_an_agent_of_great_rewards_does_not_disturb_the_others(clockwork, make_policy, verbs, camera, at_random):
+    """Gradients are clipped per agent: 1000 times the reward of agent 0 leaves the update of agent 1 as it was."""
+    game, after = clockwork(), []
+    policy = make_policy(game, core="none")
+    config = dataclasses.replace(PLAIN, normalise=False, optimiser=Optimiser(clip=0.01))
+    for weight in (1.0, 1000.0):
+        rewards = Rewards((("own", Extrinsic(), (constant(weight), constant(1.0))),))
+        subject = Bench(game, policy, config, verbs, camera, at_random, rewards)
+        learner, report = subject.after()
+        after.append((learner, report))
+    (x, x_report), (y, y_report) = after
+    for a, b in zip(jax.tree.leaves(x.params.policy), jax.tree.leaves(y.params.policy), strict=True):
+        np.testing.assert_array_equal(a[1], b[1])
+    for moments in (x, y):
+        assert float(group_norms(moments.optimisers["policy"].mu).max()) <= 0.1 * 0.01 * (1 + 1e-5)
+    norms = np.asarray(x_report.metrics["gradient/policy"]), np.asarray(y_report.metrics["gradient/policy"])
+    assert norms[1][0] > 10 * norms[0][0]
+    assert norms[1][1] == norms[0][1]
+    assert (norms[0] > 0.01).all()  # the clip was at work
+
+
+def test_normalised_by_hand():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 4, 3)) * [1, 10, 0] + [5, 0, 2]
+    got = normalised(jnp.asarray(x, jnp.float32), 0.5)
+    for i in range(3):
+        expected = (x[..., i] - x[..., i].mean()) / (x[..., i].std() + 0.5)
+        np.testing.assert_allclose(got[..., i], expected, atol=1e-5)
+    np.testing.assert_array_equal(normalised(jnp.ones((3, 2, 1)), 0.0), 0.0)
+
+
+def test_the_optimiser_is_adam_with_a_clip_for_each_set():
+    rng = np.random.default_rng(0)
+    f = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    params = {"w": f(3, 2, 4), "b": f(3, 4)}
+    optimiser = Optimiser(learning_rate=constant(0.02), clip=1.5, epsilon=1e-4)
+    reference = optax.chain(optax.clip_by_global_norm(1.5), optax.adam(0.02, eps=1e-4))
+    one = lambda tree, g: jax.tree.map(lambda x: x[g], tree)  # noqa: E731
+    expected, states = [one(params, g) for g in range(3)], [reference.init(one(params, g)) for g in range(3)]
+    state = optimiser.init(params)
+    for k in range(4):
+        gradient = jax.tree.map(
+            lambda x: f(*x.shape) * jnp.asarray([0.1, 1.0, 100.0]).reshape(3, *(1,) * (x.ndim - 1)), params
+        )
+        params, state, norms = optimiser(gradient, state, params, jnp.float32(k))
+        for g in range(3):
+            assert float(norms[g]) == pytest.approx(float(optax.global_norm(one(gradient, g))), rel=1e-5)
+            updates, states[g] = reference.update(one(gradient, g), states[g])
+            expected[g] = optax.apply_updates(expected[g], updates)
+    for g in range(3):
+        assert_trees_close(one(params, g), expected[g], 1e-6)
+
+
+def test_the_learning_rate_follows_its_schedule():
+    optimiser = Optimiser(learning_rate=dataclasses.replace(constant(0.0), points=((0, 0.1), (100, 0.0))))
+    params, gradient = {"w": jnp.ones((1, 2))}, {"w": jnp.ones((1, 2))}
+    for step, rate in ((0, 0.1), (50, 0.05), (100, 0.0), (1000, 0.0)):
+        after, _, _ = optimiser(gradient, optimiser.init(params), params, jnp.float32(step))
+        np.testing.assert_allclose(params["w"] - after["w"], rate, rtol=1e-3, atol=1e-7)
+    still, _, norms = optimiser({"w": jnp.zeros((1, 2))}, optimiser.init(params), params, jnp.float32(0))
+    np.testing.assert_array_equal(still["w"], params["w"])
+    assert float(norms[0]) == 0.0
