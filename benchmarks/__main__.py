@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import environment, start, training
 from benchmarks import _report as report
+from benchmarks import environment, start, training
 from benchmarks._options import Options
 from benchmarks._peers import PEERS, find
 from benchmarks._processes import ROOT, BenchmarkError, say
@@ -47,16 +47,20 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _one(name: str, given: argparse.Namespace) -> None:
     """Run one benchmark, and write or print its results."""
-    found = [find(peer, getattr(given, peer.key)) for peer in PEERS] if name in COMPARED else []
-    checkouts = tuple(checkout for checkout in found if checkout is not None)
+    found = {peer.title: find(peer, getattr(given, peer.key)) for peer in PEERS} if name in COMPARED else {}
+    checkouts = tuple(checkout for checkout in found.values() if checkout is not None)
+    skipped = tuple(title for title, checkout in found.items() if checkout is None)
     times = QUICK if given.quick else given
-    options = Options(repeats=times.repeats, seconds=times.seconds, checkouts=checkouts)
+    options = Options(repeats=times.repeats, seconds=times.seconds, checkouts=checkouts, skipped=skipped)
     module = BENCHMARKS[name]
     # Where the checkouts lie is this machine's business; what they hold is told by their commits.
     words = ["python -m benchmarks", name, *(f"--{one.peer.key} CHECKOUT" for one in checkouts)]
     words += ["--quick"] if given.quick else [f"--repeats {options.repeats} --seconds {options.seconds:g}"]
     head = report.header(name, " ".join(words), checkouts, module.settings(options))
+    source = report.fingerprint()
     text = head + module.run(options)
+    if report.fingerprint() != source:
+        raise BenchmarkError(f"the files under src changed while {name} ran: its figures are of no one version")
     if given.quick:
         print(text)
         return

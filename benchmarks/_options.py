@@ -15,8 +15,10 @@ class Options:
         repeats: processes of every contender.
         seconds: least time that a process measures for.
         checkouts: the peers that are here.
+        skipped: titles of those that are not.
     """
 
     repeats: int
     seconds: float
     checkouts: tuple[Checkout, ...] = ()
+    skipped: tuple[str, ...] = ()

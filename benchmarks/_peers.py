@@ -87,8 +87,12 @@ class Checkout:
             module=self.peer.module,
             arguments=(str(self.path), *arguments),
             python=str(interpreter(self.peer)),
-            # Compilation is not measured; keeping it saves minutes. Ours keeps its own.
-            settings={"JAX_COMPILATION_CACHE_DIR": str(_ENVIRONMENTS / "cache" / self.peer.key)},
+            settings={
+                # Compilation is not measured; keeping it saves minutes. Ours keeps its own.
+                "JAX_COMPILATION_CACHE_DIR": str(_ENVIRONMENTS / "cache" / self.peer.key),
+                # A checkout is read, not written to.
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
         )
 
 

@@ -14,8 +14,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 _LIMIT = 3600  # seconds that one process may take
 
-# A machine's own settings must not favour a contender; ours sets its own where the command line does.
-_CLEARED = ("PYTHONPATH", "PYTHONSTARTUP", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "JAX_PLATFORMS")
+# The user's own settings must not tilt a comparison; ours makes its own where the command line does. On which kind of
+# device JAX runs is the user's choice, and reported.
+_CLEARED = ("PYTHON", "JAX_", "XLA_")
+_KEPT = ("JAX_PLATFORMS",)
 
 
 class BenchmarkError(RuntimeError):
@@ -43,8 +45,8 @@ class Contender:
 
 def surroundings(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: this process's, without what would tilt a comparison."""
-    kept = {name: value for name, value in os.environ.items() if name not in _CLEARED}
-    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **(settings or {})}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_CLEARED)}
+    return {**kept, **(settings or {})}
 
 
 def measure(contender: Contender) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -30,12 +31,22 @@ def header(name: str, command: str, checkouts: Sequence[Checkout], settings: Map
         "processor": f"{processor()}, {cores()} cores",
         "load before": f"{load[0]:.2f} (mean of one minute; every figure holds for a machine as idle as this says)",
     }
+    if kind := os.environ.get("JAX_PLATFORMS"):
+        facts["JAX_PLATFORMS"] = kind
     facts |= {f"peer {one.peer.title}": f"{one.peer.url} at {one.commit}" for one in checkouts}
     facts |= {
         f"peer {one.peer.title}, environment": f"{', '.join(one.peer.requirements)}; the same interpreter"
         for one in checkouts
     }
     return f"# {name}\n\n" + table(("what", "value"), [*(facts | dict(settings)).items()], numbers=False)
+
+
+def fingerprint() -> str:
+    """A digest of the package's source: it must not change while it is measured."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        digest.update(path.as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def processor() -> str:

@@ -24,6 +24,8 @@ def main() -> None:
 
     game = make(given.game, size="paper", agents=AGENTS)
     actions, horizon = len(game.spec.actions), game.spec.horizon
+    if horizon is None:
+        raise RuntimeError(f"{given.game} has no horizon: no episode would end")
 
     def reset(key: Any) -> Any:
         """The first states; the clocks start at random, so that episodes end one by one as in training."""

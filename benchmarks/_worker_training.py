@@ -37,7 +37,7 @@ def main() -> None:
         config=config.to_json(),
         agents=experiment.game.spec.agents,
         view=experiment.game.spec.view,
-        devices=jax.device_count(),
+        devices=f"{jax.device_count()} of {jax.default_backend()}",
     )
 
 

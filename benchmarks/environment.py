@@ -6,23 +6,32 @@ from typing import Any
 
 from benchmarks import _report as report
 from benchmarks._options import Options
-from benchmarks._peers import SOCIALJAX
+from benchmarks._peers import SOCIALJAX, SSD
 from benchmarks._processes import Contender, interleave, say
 
 BAR, GOAL = 30.0, 50.0
 GAMES = ("cleanup", "harvest")
+PLAYED = {
+    SOCIALJAX.title: "`clean_up` and `harvest_common_open`, 5 agents, its default view of 11 x 11, 64 environments "
+    "under `vmap` in a jitted `lax.scan` of 250 steps; random actions, its `step` (which resets and observes)",
+    SSD.title: "`CleanupEnv` and `HarvestEnv`, 5 agents, 15 x 15 views, one environment, random actions",
+}
 
 
 def settings(options: Options) -> dict[str, str]:
     """What was measured, and how."""
-    return {
+    here = {checkout.peer.title for checkout in options.checkouts}
+    ours = {
         "suasion": "game at size `paper`, 5 agents, 15 x 15 views, 64 environments under `vmap` in a jitted "
         "`lax.scan` of 1,000 steps; random actions, `step`, reset where an episode ended, `observe`",
-        "SocialJax": "`clean_up` and `harvest_common_open`, 5 agents, its default view of 11 x 11, 64 environments "
-        "under `vmap` in a jitted `lax.scan` of 250 steps; random actions, its `step` (which resets and observes)",
-        "SSD games": "`CleanupEnv` and `HarvestEnv`, 5 agents, 15 x 15 views, one environment, random actions",
+    }
+    peers = {title: how for title, how in PLAYED.items() if title in here}
+    return {
+        **ours,
+        **peers,
         "measured": f"at least {options.seconds:g} s in each process after a warm-up that includes compilation; "
-        f"{options.repeats} repeats, contenders in turns",
+        f"contenders in turns; repeats: {options.repeats}",
+        "peers without a checkout, skipped": ", ".join(options.skipped) or "none",
     }
 
 

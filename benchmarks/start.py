@@ -25,7 +25,7 @@ def settings(options: Options) -> dict[str, str]:
         "whole": "until the process has ended, its checkpoint written",
         "cold": "in an empty cache folder; files of the installation itself may be in the system's page cache",
         "with the cache": "the same command again, in another folder, with the cache that the first left",
-        "measured": f"{options.repeats} repeats, a cold one and a warm one in turns",
+        "measured": f"a cold one and one with the cache in turns; repeats: {options.repeats}",
     }
 
 

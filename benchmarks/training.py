@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks import _report as report
@@ -29,7 +30,7 @@ def settings(options: Options) -> dict[str, str]:
         "profile": "each part alone, on one device, over chunks as the learner makes them; gradients include their "
         "forward pass; the update includes all",
         "measured": f"at least {options.seconds:g} s in each process and of each part, after a warm-up that includes "
-        f"compilation; {options.repeats} repeats",
+        f"compilation; repeats: {options.repeats}",
     }
 
 
@@ -66,7 +67,7 @@ def _time(figures: list[dict[str, Any]]) -> str:
         + report.repeats({"wall time / matrix time": ratio}, ".2f")
         + "\n"
         + report.bar("times the time of the matrix products alone", ratio, most=RATIO_BAR)
-        + f"\nLearner, on {figures[0]['devices']} device(s): `{json.dumps(learner)}`\n"
+        + f"\nLearner (devices: {figures[0]['devices']}): `{json.dumps(learner)}`\n"
         + f"\nPolicy, {figures[0]['agents']} agents, views of {figures[0]['view']}: `{json.dumps(policy)}`\n"
     )
 
@@ -78,15 +79,14 @@ def _profile(figures: list[dict[str, Any]]) -> str:
     cpu, wall = of("cpu"), of("wall")
     rows = []
     for part in cpu:
-        median, share = sorted(cpu[part])[len(figures) // 2], report.ratios(cpu[part], cpu["update"])
-        middle = sorted(share)[len(figures) // 2]
+        share = median(report.ratios(cpu[part], cpu["update"]))
         rows.append(
             (
                 part,
-                f"{median:.2f}",
+                f"{median(cpu[part]):.2f}",
                 report.spread(cpu[part], ".2f"),
-                f"{sorted(wall[part])[len(figures) // 2]:.2f}",
-                f"{100 * middle:.0f} %",
+                f"{median(wall[part]):.2f}",
+                f"{100 * share:.0f} %",
             )
         )
     head = ("part", "CPU µs/agent-step", "min - max", "wall µs/agent-step", "CPU, share of the update")

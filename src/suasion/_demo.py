@@ -24,7 +24,7 @@ _COLUMNS = {
     "apples": "apples eaten",
     "equality": "equality (1: all alike)",
     "sustainability": "sustainability (mean step of a reward)",
-    "peace": "peace (agents not hit, 0 to 3)",
+    "peace": "peace (1: nobody is hit)",
     "fining_beams": "fining beams fired",
 }
 
@@ -156,18 +156,25 @@ def _sentences(
     scripted: float,
 ) -> tuple[str, ...]:
     """What the numbers say, whatever they are."""
-    selfish, shared = (
-        float(np.mean([episode.rewards.sum() for seed in played[label] for episode in seed])) for label in CONDITIONS
-    )
-    compared = "less than" if selfish < shared else "more than" if selfish > shared else "as much as"
+    selfish, shared = (_interval(played[label]) for label in CONDITIONS)
+    noise = np.hypot(selfish[1], shared[1])
+    difference = selfish[0] - shared[0]
+    compared = "less than" if difference < -noise else "more than" if difference > noise else "about as much as"
     first = (
-        f"After learning, selfish agents together get {selfish:.1f} an episode, {compared} the {shared:.1f} of agents "
-        f"that share their reward"
+        f"After learning, selfish agents together get {selfish[0]:.1f} an episode, {compared} the {shared[0]:.1f} of "
+        f"agents that share their reward"
     )
-    if shared > 0 and selfish > 0:
-        first += f" (ratio {selfish / shared:.2f})"
+    if min(selfish[0], shared[0]) > 0:
+        first += f" (ratio {selfish[0] / shared[0]:.2f})"
     first += f"; scripted agents that leave enough apples for regrowth get {scripted:.1f}."
     return first, _course(curves["selfish"])
+
+
+def _interval(seeds: Sequence[Sequence[Episode]]) -> tuple[float, float]:
+    """Mean collective reward and half-width of its 95 % interval, over seeds or over the episodes of a single one."""
+    values = [[float(episode.rewards.sum()) for episode in seed] for seed in seeds]
+    mean, half = viewing.mean_interval(values[0] if len(values) == 1 else [float(np.mean(seed)) for seed in values])
+    return mean, half or 0.0
 
 
 def _course(seeds: Sequence[Rows]) -> str:

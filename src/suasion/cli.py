@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import gc
 import json
 import os
 import sys
@@ -97,6 +98,8 @@ class LearningOptions:
     """PPO: gradient steps in a pass."""
     chunk: Whole = None
     """Games whose activations are held at once, 0 for all: a matter of speed and memory."""
+    shards: Whole = None
+    """Devices over which the games are spread."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -191,6 +194,7 @@ class Train:
                 epochs=learning.epochs,
                 minibatches=learning.minibatches,
                 chunk=learning.chunk,
+                shards=learning.shards,
             ),
             optimiser=_given(learning_rate=learning.learning_rate),
         )
@@ -365,6 +369,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if not given.
     """
     prepare_environment()
+    # Tracing makes millions of small objects that live on: looking through them again and again for garbage takes a
+    # second of every start.
+    gc.set_threshold(200_000, 20, 100)
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given in (["--version"], ["-V"]):
         print(f"suasion {__version__}")

@@ -5,6 +5,9 @@ The gradient is read from outside: after Adam's first step from zero moments the
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +29,7 @@ from suasion.agents import (
 )
 
 T, B, N = 9, 4, 2
+SHARDS = "SUASION_TEST_SHARDS"  # set by the test that runs one of the others on several devices
 PLAIN = LearnerConfig(
     algorithm="a2c",
     environments=B,
@@ -35,6 +39,7 @@ PLAIN = LearnerConfig(
     entropy_weight=constant(0.3),
     message_entropy_weight=constant(0.2),
     value_weight=0.7,
+    shards=int(os.environ.get(SHARDS, "1")),
     optimiser=Optimiser(learning_rate=constant(0.05), clip=float("inf")),
 )
 PPO = dataclasses.replace(PLAIN, algorithm="ppo", epochs=1, minibatches=1, clip=0.05)
@@ -201,6 +206,22 @@ def test_a2c_descends_the_loss_written_by_hand(bench, shared):
     assert_is_the_slope(subject.gradient(), subject.policy, subject.params, film, subject.experiment.config)
 
 
+def test_two_devices_descend_the_same_loss():
+    """The environments spread over two devices: normalisation, value scale and gradient are those of all of them."""
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    case = f"{__file__}::test_a2c_descends_the_loss_written_by_hand[independent, normalised]"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", case],
+        env=os.environ | {SHARDS: "2", "XLA_FLAGS": flags.strip()},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
+    assert "1 passed" in run.stdout
+
+
 def assert_trees_close(x, y, tolerance=1e-5):
     scale = max(1.0, *(float(np.abs(a).max()) for a in jax.tree.leaves(y)))
     for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
@@ -273,7 +294,7 @@ def test_normalised_by_hand():
     np.testing.assert_array_equal(normalised(jnp.ones((3, 2, 1)), 0.0), 0.0)
 
 
-def test_the_optimiser_is_adam_with_a_clip_for_each_set():
+def test_the_optimiser_is_adam_with_a_clip_for_each_set(quick):
     rng = np.random.default_rng(0)
     f = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
     params = {"w": f(3, 2, 4), "b": f(3, 4)}
@@ -281,25 +302,27 @@ def test_the_optimiser_is_adam_with_a_clip_for_each_set():
     reference = optax.chain(optax.clip_by_global_norm(1.5), optax.adam(0.02, eps=1e-4))
     one = lambda tree, g: jax.tree.map(lambda x: x[g], tree)  # noqa: E731
     expected, states = [one(params, g) for g in range(3)], [reference.init(one(params, g)) for g in range(3)]
+    step, follow = quick(optimiser.__call__), quick(reference.update)
     state, sizes = optimiser.init(params), jnp.asarray([0.1, 1.0, 100.0])
     for k in range(4):
         gradient = {"w": f(3, 2, 4) * sizes[:, None, None], "b": f(3, 4) * sizes[:, None]}
-        params, state, norms = optimiser(gradient, state, params, jnp.float32(k))
+        params, state, norms = step(gradient, state, params, jnp.float32(k))
         for g in range(3):
             norm = np.sqrt(sum(np.sum(np.asarray(x[g], float) ** 2) for x in gradient.values()))
             assert float(norms[g]) == pytest.approx(norm, rel=1e-5)
-            updates, states[g] = reference.update(one(gradient, g), states[g])
+            updates, states[g] = follow(one(gradient, g), states[g])
             expected[g] = optax.apply_updates(expected[g], updates)
     for g in range(3):
         assert_trees_close(one(params, g), expected[g], 1e-6)
 
 
-def test_the_learning_rate_follows_its_schedule():
-    optimiser = Optimiser(learning_rate=dataclasses.replace(constant(0.0), points=((0, 0.1), (100, 0.0))))
+def test_the_learning_rate_follows_its_schedule(quick):
+    optimiser = Optimiser(learning_rate=Schedule(((0, 0.1), (100, 0.0))))
+    descend = quick(optimiser.__call__)
     params, gradient = {"w": jnp.ones((1, 2))}, {"w": jnp.ones((1, 2))}
     for step, rate in ((0, 0.1), (50, 0.05), (100, 0.0), (1000, 0.0)):
-        after, _, _ = optimiser(gradient, optimiser.init(params), params, jnp.float32(step))
+        after, _, _ = descend(gradient, optimiser.init(params), params, jnp.float32(step))
         np.testing.assert_allclose(params["w"] - after["w"], rate, rtol=1e-3, atol=1e-7)
-    still, _, norms = optimiser({"w": jnp.zeros((1, 2))}, optimiser.init(params), params, jnp.float32(0))
+    still, _, norms = descend({"w": jnp.zeros((1, 2))}, optimiser.init(params), params, jnp.float32(0))
     np.testing.assert_array_equal(still["w"], params["w"])
     assert float(norms[0]) == 0.0

@@ -1,5 +1,6 @@
 """Equal runs leave equal bytes, interrupted ones too; what goes wrong is named and costs nothing."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from suasion.agents import Finished, Report
 from suasion.games import catalogue, make
 from suasion.records import RecordError, newest_checkpoint, read_metrics, read_run
-from suasion.runs import RunConfig, Status, TrainingError, metrics_row, train
+from suasion.runs import ConfigError, RunConfig, Status, TrainingError, metrics_row, train
 from suasion.runs import _train as module
 from suasion.runs._train import non_finite
 
@@ -200,6 +201,15 @@ def test_bad_parameters_are_never_saved(tiny: Tiny, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(module, "_update", poisoned)
     with pytest.raises(TrainingError, match=r"^params/policy/.* at step 16: .* that of step 8$"):
         train(tiny(), tmp_path, checkpoint_seconds=1e-9)
+
+
+def test_more_shards_than_devices_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    count = 2 * jax.device_count()
+    config = tiny()
+    learner = dataclasses.replace(config.learner, environments=count, shards=count)
+    with pytest.raises(ConfigError, match=f"{count} shards need as many devices"):
+        train(dataclasses.replace(config, learner=learner), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_checkpoint_seconds_must_be_positive(tiny: Tiny, tmp_path: Path) -> None:

@@ -178,14 +178,19 @@ def rollout(
     """
     environments = actors.start.shape[0]
     initial_memory = actors.memory
-    key_steps, key_last = jax.random.split(key)
+    key_policy, key_game, key_end, key_last = jax.random.split(key, 4)
+    # All keys before the loop: cheaper than splitting in every step.
+    keys = (
+        jax.random.split(key_policy, steps),
+        jax.random.split(key_game, (steps, environments)),
+        jax.random.split(key_end, steps),
+    )
 
-    def one(carry: tuple[Actors, Finished], key: Array) -> tuple[tuple[Actors, Finished], dict[str, Any]]:
+    def one(carry: tuple[Actors, Finished], keys: tuple[Array, Array, Array]) -> tuple[Any, dict[str, Any]]:
         actors, finished = carry
-        key_policy, key_game, key_end = jax.random.split(key, 3)
+        key_policy, keys_game, key_end = keys
         acted = act(policy, params, actors.memory, observe(game, policy, actors), actors.start, key_policy)
-        keys = jax.random.split(key_game, environments)
-        state, step = jax.vmap(game.step)(keys, actors.state, acted.symbols["action"])
+        state, step = jax.vmap(game.step)(keys_game, actors.state, acted.symbols["action"])
         after, finished = _after(actors, acted, state, step, finished)
         value, after = _end(game, policy, params, after, step, key_end)
         return (after, finished), {
@@ -202,7 +207,7 @@ def rollout(
         }
 
     nothing = Finished(jnp.zeros(()), jnp.zeros(()), jnp.zeros(game.spec.agents), _no_events(game, None))
-    (actors, finished), record = jax.lax.scan(one, (actors, nothing), jax.random.split(key_steps, steps))
+    (actors, finished), record = jax.lax.scan(one, (actors, nothing), keys)
     last = act(policy, params, actors.memory, observe(game, policy, actors), actors.start, key_last)
     trajectory = Trajectory(memory=initial_memory, bootstrap=last.values, auxiliary={}, **record)
     return actors, trajectory, finished

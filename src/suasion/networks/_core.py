@@ -44,11 +44,13 @@ class InputProduct(eqx.Module):
 
     def __call__(self, inputs: CoreInput) -> Float[Array, "*t b g"]:
         """The drive of every step at once, outside the recurrence."""
-        x = inputs.features
-        if self.table.shape[0] == 0:
-            return x @ self.features + self.bias
-        x = jnp.concatenate([x, multi_hot(inputs.rows, self.table.shape[0])], -1)
-        return x @ jnp.concatenate([self.features, self.table]) + self.bias
+        x, weights = inputs.features, self.features
+        if self.table.shape[0]:
+            x = jnp.concatenate([x, multi_hot(inputs.rows, self.table.shape[0])], -1)
+            weights = jnp.concatenate([weights, self.table])
+        # One product over all steps, so that its gradient is one as well, without a transpose.
+        flat = x.reshape(-1, x.shape[-1]) @ weights + self.bias[None, :]
+        return flat.reshape(*x.shape[:-1], -1)
 
     def replaced(
         self, drive: Float[Array, "*t b g"], old: Int[Array, "*t b"], new: Int[Array, " k"]

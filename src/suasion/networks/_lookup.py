@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-_CHUNK = 128  # observations whose activations stay in a core's second-level cache
+_CHUNK = 64  # observations whose activations stay in a core's second-level cache
 _LARGEST_TABLE = 32  # classes up to which triples are tabulated (32^3 rows)
 
 

@@ -9,7 +9,7 @@ Letters of the shapes: t steps, b environments, n agents, g sets of parameters, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -208,7 +208,7 @@ class Policy:
         """All steps of a trajectory for learning: the same outputs as `step` repeated."""
         memory = self._memory_in(memory)
         inputs = CoreInput(self.features(params, observation), self._rows(observation))
-        memory, y = jax.vmap(lambda core, *args: core.scan(*args))(params.core, memory, inputs, self._starts(start))
+        memory, y = _each_group(lambda core, *args: core.scan(*args), params.core, memory, inputs, self._starts(start))
         return self._memory_out(memory), self._outputs(params, y, observation)
 
     def alternatives(
@@ -300,6 +300,14 @@ class Policy:
         if self.groups == 1:
             return x[0].reshape(*x.shape[1:-2], -1, self.spec.agents, x.shape[-1])
         return jnp.moveaxis(x, 0, -2)
+
+
+def _each_group(f: Callable[..., Any], *args: Any) -> Any:
+    """f for every set of parameters; on a CPU one after the other, so that each one's weights stay in cache."""
+    groups = jax.tree.leaves(args)[0].shape[0]
+    if jax.default_backend() == "cpu" and groups > 1:
+        return jax.lax.map(lambda each: f(*each), args)
+    return jax.vmap(f)(*args)
 
 
 def log_probability(outputs: Mapping[str, Output], symbols: Mapping[str, Int[Array, "*t b n"]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from suasion.agents import Experiment, Learner, init
+from suasion.agents import Experiment, Learner, init, placed
 from suasion.records import Checkpoint, RecordError, save_checkpoint
 from suasion.runs._config import RunConfig
 from suasion.runs._manifest import versions
@@ -63,7 +63,7 @@ def restore_learner(config: RunConfig, experiment: Experiment, checkpoint: Check
     learner = from_arrays(template, checkpoint.arrays, generators, place)
     if int(learner.updates) * config.learner.steps_per_update != checkpoint.step:
         raise RecordError(f"{place}: holds {int(learner.updates)} updates, which do not make step {checkpoint.step}")
-    return learner
+    return placed(experiment, learner)
 
 
 def to_arrays(tree: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -18,6 +18,7 @@ from suasion.records import MetricsWriter, RecordError, RunPaths, create_run, ne
 from suasion.runs._checkpoint import not_finite, restore_learner, save_learner
 from suasion.runs._config import RunConfig, build
 from suasion.runs._manifest import manifest
+from suasion.runs._plain import ConfigError
 
 _TIMING_SECONDS = 1.0  # between rows of timing.jsonl
 
@@ -106,6 +107,7 @@ def train(
         How far it came.
 
     Raises:
+        ConfigError: more shards than there are devices.
         TrainingError: a metric, parameter or moment is not a finite number. The row that shows it is written, the
             last checkpoint stays as it was.
         RecordError: the directory holds something else, or a run of another configuration (the differences are
@@ -117,6 +119,11 @@ def train(
     clock = _Clock(config, watch or (lambda status: None))
     clock.say("compiling", 0)
     experiment = build(config)
+    if config.learner.shards > jax.device_count():
+        raise ConfigError(
+            f"{config.learner.shards} shards need as many devices, there are {jax.device_count()}; on a CPU set "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={config.learner.shards}"
+        )
     run = create_run(path, config.to_json(), manifest())
     for folder in (run.path, run.checkpoints):
         sweep(folder)
@@ -188,6 +195,7 @@ class _Work:
         self.good = self.step
         self._saved = time.monotonic()
         self._timed = -math.inf
+        self._noted = -1
 
     @property
     def step(self) -> int:
@@ -224,9 +232,10 @@ class _Work:
         self.good, self._saved = self.step, time.monotonic()
 
     def note_time(self) -> None:
-        """A row of timing.jsonl."""
-        self._timed = time.monotonic()
-        self.timing.append(self.clock.timing(self.step))
+        """A row of timing.jsonl, one at most for a step."""
+        if self._noted != self.step:
+            self._timed, self._noted = time.monotonic(), self.step
+            self.timing.append(self.clock.timing(self.step))
 
 
 def metrics_row(spec: Spec, reports: Sequence[Report]) -> dict[str, Any]:
