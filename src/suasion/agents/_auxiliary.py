@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
@@ -11,6 +11,7 @@ from suasion.agents._trajectory import Trajectory
 from suasion.networks import Network, Policy
 
 
+@runtime_checkable
 class AuxiliaryLoss(Protocol):
     """A loss with parameters, a memory and an optimiser of its own: frozen, hashable, pure.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -24,6 +24,7 @@ Streams = dict[str, Float[Array, "t b n"]]
 """One reward stream per head."""
 
 
+@runtime_checkable
 class RewardTerm(Protocol):
     """A reward: frozen and hashable, pure in its arguments."""
 

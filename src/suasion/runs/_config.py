@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import jax
+
 from suasion.agents import TERMS, Experiment, LearnerConfig, Rewards, Schedule, Weight, parse_weight
 from suasion.games import Game, catalogue, make
 from suasion.networks import Policy, PolicyConfig
@@ -165,6 +167,7 @@ def configure(
     made = make(game, **common, **_whole(given.items()))
     name, text = _identity(game, made)
     start = preset(name, size)
+    learner = _shards(start.learner) | dict(learner or {})
     config = RunConfig(
         game=name,
         map=text,
@@ -175,7 +178,7 @@ def configure(
         horizon=getattr(made, "horizon", None),
         options=_resolved(made, given),
         policy=_replaced(start.policy, policy or {}),
-        learner=_replaced(start.learner, {**(learner or {}), **_optimiser(start.learner, optimiser or {})}),
+        learner=_replaced(start.learner, {**learner, **_optimiser(start.learner, optimiser or {})}),
         rewards=tuple(_split_reward(reward) for reward in rewards) or start.rewards,
         steps=start.steps if steps is None else steps,
         log_every=start.log_every if log_every is None else log_every,
@@ -183,6 +186,12 @@ def configure(
     )
     build(config)
     return config
+
+
+def _shards(learner: LearnerConfig) -> dict[str, Any]:
+    """Two shards on a CPU that offers two devices: the figure is fixed, so that equal seeds mean equal runs."""
+    two = jax.default_backend() == "cpu" and jax.device_count() >= 2
+    return {"shards": 2} if two and learner.shards == 1 else {}
 
 
 def build(config: RunConfig) -> Experiment:

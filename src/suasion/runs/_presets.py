@@ -66,7 +66,7 @@ def _paper(rate: tuple[float, float], entropy: float) -> Preset:
         entropy_weight=constant(entropy),
         optimiser=Optimiser(learning_rate=Schedule(((0, rate[0]), (steps, rate[1])))),
     )
-    # Four episodes of 1,000 steps end in an update of 4,096 steps; 16 a row keep 100 million steps readable.
+    # About four episodes of 1,000 steps end in an update of 4,096 steps: a row of four updates has some 16.
     return Preset(learner=learner, steps=steps, log_every=4)
 
 
