@@ -22,6 +22,7 @@ class Played(NamedTuple):
     Attributes:
         boards: the whole map.
         views: of every agent.
+        headings: of every agent, 0 up, 1 right, 2 down, 3 left; None in games without.
         actions: by step.
         messages: by step; None without a message head.
         rewards: of the game.
@@ -30,6 +31,7 @@ class Played(NamedTuple):
 
     boards: UInt8[Array, "t1 e h w"]
     views: UInt8[Array, "t1 e n v u"]
+    headings: Int[Array, "t1 e n"] | None
     actions: Int[Array, "t e n"]
     messages: Int[Array, "t e n"] | None
     rewards: Float[Array, "t e n"]
@@ -69,7 +71,6 @@ def play(
         key_policy, key_game = jax.random.split(key)
         seen = observe(game, policy, actors)
         acted = act(policy, params, actors.memory, seen, actors.start, key_policy, greedy=greedy)
-        board = jax.vmap(game.board)(actors.state)
         keys = jax.random.split(key_game, episodes)
         state, step = jax.vmap(game.step)(keys, actors.state, acted.symbols["action"])
         after = actors._replace(
@@ -80,8 +81,7 @@ def play(
             start=jnp.zeros_like(actors.start),
         )
         return after, {
-            "boards": board,
-            "views": seen.codes,
+            **_picture(game, actors.state),
             "actions": acted.symbols["action"],
             "messages": acted.symbols.get("message"),
             "rewards": step.reward,
@@ -89,7 +89,18 @@ def play(
         }
 
     actors, record = jax.lax.scan(one, actors, jax.random.split(key_steps, game.spec.horizon))
-    last = {"boards": jax.vmap(game.board)(actors.state), "views": jax.vmap(game.observe)(actors.state).codes}
-    for name, final in last.items():
-        record[name] = jnp.concatenate([record[name], final[None]])
+    record |= jax.tree.map(
+        lambda x, final: jnp.concatenate([x, final[None]]),
+        {name: record[name] for name in ("boards", "views", "headings")},
+        _picture(game, actors.state),
+    )
     return Played(**record)
+
+
+def _picture(game: Game, state: Any) -> dict[str, Any]:
+    """What a picture of the states needs."""
+    return {
+        "boards": jax.vmap(game.board)(state),
+        "views": jax.vmap(game.observe)(state).codes,
+        "headings": getattr(state, "heading", None),
+    }

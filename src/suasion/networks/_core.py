@@ -296,7 +296,7 @@ class GRU(Core):
         past_z, past_r, past_h = jnp.split(memory @ self.recurrent, 3, -1)
         z = jax.nn.sigmoid(drive_z + past_z)
         r = jax.nn.sigmoid(drive_r + past_r)
-        h = z * memory + (1.0 - z) * jnp.tanh(drive_h + r * (past_h + self.candidate_bias))
+        h = z * memory + (1.0 - z) * jnp.tanh(drive_h + r * (past_h + self.candidate_bias[None, :]))
         return h, h
 
     def run(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from suasion.networks._lookup import convolve_then_dense
+from suasion.networks._observation import one_hot
 
 
 class Dense(eqx.Module):
@@ -104,8 +105,7 @@ class ClassEncoder(Encoder):
 
     def __call__(self, codes: UInt8[Array, "g m v w"], colours: np.ndarray) -> Float[Array, "g m d"]:
         """Features of every view."""
-        classes = jnp.arange(len(colours), dtype=codes.dtype)
-        x = (codes[..., None] == classes).astype(jnp.float32).reshape(*codes.shape[:2], -1)
+        x = one_hot(codes, len(colours)).reshape(*codes.shape[:2], -1)
         for layer in self.layers:
             x = jax.nn.relu(layer(x))
         return x

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from suasion.games import alone
+
 _CHUNK = 64  # observations whose activations stay in a core's second-level cache
 _LARGEST_TABLE = 32  # classes up to which triples are tabulated (32^3 rows)
 
@@ -61,7 +63,7 @@ def _ordinary(codes: Array, colours: Array, kernel: Array, bias: Array, dense: A
 
 @jax.custom_vjp
 def _tabulated(codes: Array, colours: Array, kernel: Array, bias: Array, dense: Array) -> Array:
-    table = _triples(codes, colours, kernel, bias)
+    table = _triples(colours, kernel, bias)
 
     def chunk(codes: Array) -> Array:
         x = _look_up(codes, table, colours.shape[0])
@@ -76,7 +78,7 @@ def _forward(codes: Array, colours: Array, kernel: Array, bias: Array, dense: Ar
 
 def _backward(saved: Any, cotangent: Array) -> tuple[None, None, Array, Array, Array]:
     codes, colours, kernel, bias, dense = saved
-    table = _triples(codes, colours, kernel, bias)
+    table = _triples(colours, kernel, bias)
     size = _chunk(codes.shape[1])
 
     def chunk(i: Array, sums: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -99,7 +101,7 @@ def _backward(saved: Any, cotangent: Array) -> tuple[None, None, Array, Array, A
 _tabulated.defvjp(_forward, _backward)
 
 
-def _triples(codes: Array, colours: Array, kernel: Array, bias: Array) -> Float[Array, "g 3 ccc f"]:
+def _triples(colours: Array, kernel: Array, bias: Array) -> Float[Array, "g 3 ccc f"]:
     """The contribution of three neighbours in a row, for each row of the kernel and every triple of classes."""
 
     def build(colours: Array, kernel: Array, bias: Array) -> Array:
@@ -108,7 +110,7 @@ def _triples(codes: Array, colours: Array, kernel: Array, bias: Array) -> Float[
         left, middle, right = taps[:, :, 0], taps[:, :, 1], taps[:, :, 2]
         return left[:, :, :, None, None] + middle[:, :, None, :, None] + right[:, :, None, None, :]
 
-    table = _unfused(build, codes, colours, kernel, bias)
+    table = alone(build, colours, kernel, bias)
     return table.reshape(*table.shape[:2], -1, table.shape[-1])
 
 
@@ -121,7 +123,9 @@ def _look_up(codes: Array, table: Array, classes: int) -> Float[Array, "g m y x 
         triple = (c[:, :, :-2] * classes + c[:, :, 1:-1]) * classes + c[:, :, 2:]
         return jax.nn.relu(sum(table[y][triple[:, y : y + rows]] for y in range(3)))
 
-    return _unfused(jax.vmap(look), codes, codes, table)
+    # XLA would fuse the reshape that follows into this loop and pay index arithmetic in every element (measured: 5
+    # microseconds an observation, twice the rest of the layer).
+    return alone(jax.vmap(look), codes, table)
 
 
 def _correlate(rgb: Float[Array, "g m v w 3"], d_x: Float[Array, "g m y x f"]) -> Float[Array, "g 3 3 3 f"]:
@@ -153,15 +157,3 @@ def _chunk(m: int) -> int:
     """The largest divisor of m up to `_CHUNK`; all of m where only slivers divide it."""
     best = max(k for k in range(1, min(m, _CHUNK) + 1) if m % k == 0)
     return best if best >= 32 else m
-
-
-def _unfused(f: Callable[..., Array], codes: Array, *args: Array) -> Array:
-    """f(*args), computed on its own.
-
-    XLA would fuse a reshape that follows into f's loop and then pay index arithmetic in every element (measured: 5
-    microseconds an observation, twice the rest of the layer). A conditional stops it; class codes are below 255.
-    """
-    shape = jax.eval_shape(f, *args)
-    return jax.lax.cond(
-        codes[0, 0, 0, 0] < 255, lambda args: f(*args), lambda args: jnp.zeros(shape.shape, shape.dtype), args
-    )

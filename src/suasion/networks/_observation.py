@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Int, Integer, Shaped, UInt8
 
 
 class Observation(NamedTuple):
@@ -62,4 +62,10 @@ def pairs_by_agent(slots: Shaped[Array, "*t n n"]) -> Shaped[Array, "*t n n"]:
 
 def multi_hot(rows: Int[Array, "*t s"], size: int) -> Array:
     """The sum of the one-hot vectors of `rows`, float[*t, size]; rows outside 0..size-1 give nothing."""
-    return jnp.sum(rows[..., None] == jnp.arange(size, dtype=rows.dtype), -2, dtype=jnp.float32)
+    return jnp.sum(one_hot(rows, size), -2)
+
+
+def one_hot(symbols: Integer[Array, "*t"], size: int) -> Float[Array, "*t k"]:
+    """float[*t, size]; symbols outside 0..size-1 give zeros."""
+    alphabet = jnp.arange(size, dtype=symbols.dtype).reshape((1,) * symbols.ndim + (-1,))
+    return (symbols[..., None] == alphabet).astype(jnp.float32)

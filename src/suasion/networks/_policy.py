@@ -138,13 +138,21 @@ class Policy:
         )
 
     def row(self, field: str, slot: int, symbol: int) -> int:
-        """The table row by which the core reads that the agent in `slot` did `symbol`: for counterfactuals."""
-        offset = 0
-        for name, size in self.alphabets.items():
-            if name == field:
-                return offset + slot * size + symbol
-            offset += self.spec.agents * size
-        raise ValueError(f"the core does not read {field}; it reads {', '.join(self.alphabets) or 'no actions'}")
+        """The table row by which the core reads that the agent in `slot` did `symbol`: for counterfactuals.
+
+        Raises:
+            ValueError: a field that the core does not read, a slot or a symbol that does not exist.
+        """
+        if field not in self.alphabets:
+            raise ValueError(f"the core does not read {field}; it reads {', '.join(self.alphabets) or 'no actions'}")
+        size, agents = self.alphabets[field], self.spec.agents
+        if not 0 <= slot < agents:
+            raise ValueError(f"slot {slot} does not exist: {agents} agents have slots 0..{agents - 1}")
+        if not 0 <= symbol < size:
+            raise ValueError(f"symbol {symbol} does not exist: {field} has 0..{size - 1}")
+        names = list(self.alphabets)
+        before = sum(self.alphabets[name] for name in names[: names.index(field)])
+        return agents * before + slot * size + symbol
 
     def init(self, key: Key[Array, ""]) -> Network:
         """Fresh parameters. The action heads start almost uniform."""

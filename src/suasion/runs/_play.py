@@ -130,6 +130,7 @@ def _records(run: LoadedRun, played: Played, seed: int) -> list[Episode]:
             actions=of(played.actions, k, np.int16),
             rewards=of(played.rewards, k, np.float32),
             events={name: of(values, k, np.float32) for name, values in played.events.items()},
+            headings=None if played.headings is None else of(played.headings, k, np.int8),
             messages=None if played.messages is None else of(played.messages, k, np.int16),
             agents=names,
             seed=seed,
