@@ -9,12 +9,17 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import _report as report
-from benchmarks import environment, start, training
+from benchmarks import environment, learning, start, training
 from benchmarks._options import Options
 from benchmarks._peers import PEERS, find
 from benchmarks._processes import ROOT, BenchmarkError, say
 
-BENCHMARKS: dict[str, ModuleType] = {"environment": environment, "training": training, "start": start}
+BENCHMARKS: dict[str, ModuleType] = {
+    "environment": environment,
+    "training": training,
+    "start": start,
+    "learning": learning,
+}
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 

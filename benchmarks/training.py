@@ -24,7 +24,7 @@ def settings(options: Options) -> dict[str, str]:
         "training": "whole updates of the preset of Cleanup `paper`, 5 independent agents, the process prepared as by "
         "the command line",
         "matrix products": f"{FLOP / 1e6:g} MFLOP an agent-step at the rate of the best of nine float32 products of "
-        "1024 x 1024 matrices in the same process",
+        "1024 x 1024 matrices in the same process, one on every device (core) at once",
         "memory": "peak resident memory of `suasion train cleanup --size paper "
         f"{' '.join(LARGE)}`, two updates, compilation included (empty cache)",
         "profile": "each part alone, on one device, over chunks as the learner makes them; gradients include their "

@@ -1,4 +1,4 @@
-"""Settings of all tests: one hypothesis profile, strict ranks, a persistent compilation cache, and a count of what was skipped."""
+"""Settings of all tests: one hypothesis profile, strict ranks, a compilation cache, and a count of what was skipped."""
 
 import os
 from pathlib import Path

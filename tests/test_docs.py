@@ -41,8 +41,9 @@ def test_every_public_name_has_a_docstring(room):
         if inspect.isclass(thing):
             methods = inspect.getmembers(thing, inspect.isfunction)
             bare += [
-                f"{name}.{m}" for m, f in methods if not m.startswith("_") and f.__qualname__.startswith(name)
-                and not inspect.getdoc(f)
+                f"{name}.{m}"
+                for m, f in methods
+                if not m.startswith("_") and f.__qualname__.startswith(name) and not inspect.getdoc(f)
             ]
     assert not bare, f"{room}: no docstring on {', '.join(bare)}"
 

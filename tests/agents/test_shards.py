@@ -41,7 +41,7 @@ def test_a_step_on_two_shards_is_the_step_on_one():
     learner = jax.jit(init, static_argnums=0)(one, jax.random.key(0))
     _, trajectory, _ = rollout(one.game, one.policy, learner.params.policy, learner.actors, jax.random.key(1), 6)
     streams = {"action": trajectory.rewards}
-    batch = Batch(trajectory, streams, advantages(one.config, trajectory, streams), {}, {})
+    batch = Batch(trajectory, streams, advantages(one.config, trajectory, streams), {}, {}, {})
 
     def step(experiment, params, optimisers, batch):
         return fit(experiment, params, optimisers, batch, jnp.zeros(()), jax.random.key(2))

@@ -91,6 +91,9 @@ class LearnerConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be 0 or more")
         if not self.clip > 0:
             raise ValueError(f"clip is {self.clip}, must be positive")
+        for name in ("entropy_weight", "message_entropy_weight"):
+            if getattr(self, name).trigger is not None:
+                raise ValueError(f"{name} follows the clock, not a trigger")
         if self.environments % (self.parts * self.shards):
             raise ValueError(
                 f"{self.environments} environments do not divide into {self.parts} minibatches on {self.shards} shards"
@@ -144,6 +147,14 @@ class Experiment:
         names = [name for name, _ in self.auxiliary]
         if len(set(names)) < len(names):
             raise ValueError(f"auxiliary losses need distinct names, got {', '.join(names)}")
+        taken = {"policy", "reward", "gradient", "episode", *self.policy.heads}
+        for name in names:
+            if name in taken:
+                raise ValueError(f"an auxiliary loss cannot be called {name}: metrics of that name are the learner's")
+        agents = self.game.spec.agents
+        for name, _, weight in self.rewards.terms:
+            if isinstance(weight, tuple) and len(weight) != agents:
+                raise ValueError(f"reward {name}: {len(weight)} weights for {agents} agents")
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
@@ -250,7 +261,7 @@ def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
         fired=dict(zip(experiment.triggers, learner.fired, strict=True)),
     )
     targets = advantages(experiment.config, trajectory, streams)
-    batch = Batch(trajectory, streams, targets, learner.auxiliary_memory, {})
+    batch = Batch(trajectory, streams, targets, learner.auxiliary_memory, {}, {})
     params, optimisers, metrics = fit(experiment, learner.params, learner.optimisers, batch, step, key_fit)
     metrics |= average(reward_metrics(streams, parts), shards)
     fired, streak = _pull_triggers(experiment, learner, metrics)
@@ -308,10 +319,7 @@ def fit(
         discount=config.discount,
         lambda_=config.lambda_,
         value_weight=config.value_weight,
-        normalise=config.normalise,
-        floor=config.floor,
         clip=config.clip,
-        shards=config.shards,
         policy=experiment.policy,
         auxiliary=experiment.auxiliary,
     )

@@ -29,6 +29,7 @@ class Batch(NamedTuple):
         targets: advantages and value targets of each head.
         auxiliary_memory: of each auxiliary loss at the first step.
         value_scale: by which each agent's value loss is multiplied, by head: [n]; empty before `scaled`.
+        advantage_scale: (centre, deviation) of each agent's advantages, by head; empty where they are not normalised.
     """
 
     trajectory: Trajectory
@@ -36,15 +37,19 @@ class Batch(NamedTuple):
     targets: dict[str, Targets]
     auxiliary_memory: dict[str, Any]
     value_scale: dict[str, Float[Array, " n"]]
+    advantage_scale: dict[str, tuple[Float[Array, " n"], Float[Array, " n"]]]
 
     def scaled(self, normalise: bool, floor: float, shards: int) -> Batch:
         """Advantages normalised per agent, and the scale of each value loss, both over the whole batch."""
-        targets, scale = {}, {}
+        targets, value_scale, advantage_scale = {}, {}, {}
         for head, target in self.targets.items():
-            advantage = normalised(target.advantage, floor, shards) if normalise else target.advantage
+            advantage = target.advantage
+            if normalise:
+                advantage_scale[head] = spread_of(advantage, floor, shards)
+                advantage = rescaled(advantage, advantage_scale[head])
             targets[head] = Targets(advantage, target.value)
-            scale[head] = 1.0 / (1.0 + moments(target.value, shards)[1])
-        return self._replace(targets=targets, value_scale=scale)
+            value_scale[head] = 1.0 / (1.0 + moments(target.value, shards)[1])
+        return self._replace(targets=targets, value_scale=value_scale, advantage_scale=advantage_scale)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,16 +61,15 @@ class Fit:
     discount: float
     lambda_: float
     value_weight: float
-    normalise: bool
-    floor: float
     clip: float
-    shards: int
     policy: Policy
     auxiliary: tuple[tuple[str, AuxiliaryLoss], ...]
 
 
-def normalised(advantage: Float[Array, "t b n"], floor: float, shards: int = 1) -> Float[Array, "t b n"]:
-    """(A - mean) / (deviation + floor), for each agent over all its steps; 0 where that is 0 / 0.
+def spread_of(
+    advantage: Float[Array, "t b n"], floor: float, shards: int = 1
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """Mean, and deviation + floor, of each agent's advantages over all its steps; 1 for a deviation and floor of 0.
 
     Args:
         advantage: A.
@@ -74,8 +78,25 @@ def normalised(advantage: Float[Array, "t b n"], floor: float, shards: int = 1) 
     """
     mean, variance = moments(advantage, shards)
     scale = jnp.sqrt(variance) + floor
-    scale = jnp.where(scale > 0, scale, 1.0)
-    return (advantage - mean[None, None, :]) / scale[None, None, :]
+    return mean, jnp.where(scale > 0, scale, 1.0)
+
+
+def rescaled(
+    advantage: Float[Array, "t b n"], scale: tuple[Float[Array, " n"], Float[Array, " n"]]
+) -> Float[Array, "t b n"]:
+    """(A - centre) / scale, agent by agent; see `spread_of`."""
+    centre, width = scale
+    return (advantage - centre[None, None, :]) / width[None, None, :]
+
+
+def normalised(advantage: Float[Array, "t b n"], floor: float) -> Float[Array, "t b n"]:
+    """(A - mean) / (deviation + floor), for each agent over all its steps; 0 where that is 0 / 0.
+
+    Args:
+        advantage: A.
+        floor: in reward units, 0 or more.
+    """
+    return rescaled(advantage, spread_of(advantage, floor))
 
 
 def select(batch: Batch, environments: Int[Array, " k"]) -> Batch:
@@ -95,6 +116,7 @@ def select(batch: Batch, environments: Int[Array, " k"]) -> Batch:
         targets=late(batch.targets),
         auxiliary_memory=early(batch.auxiliary_memory),
         value_scale=batch.value_scale,
+        advantage_scale=batch.advantage_scale,
     )
 
 
@@ -151,7 +173,11 @@ def _surrogate(
 
 
 def _v_trace(settings: Fit, batch: Batch, head: str, output: Output, log_ratio: Array) -> Targets:
-    """Targets from the present values and ratios, without a gradient."""
+    """Targets from the present values and ratios, without a gradient.
+
+    Advantages are put on the scale that those of the acting policy had over the whole batch: a chunk's own would make
+    the gradient depend on how the environments are cut.
+    """
     trajectory = batch.trajectory
     values, log_ratio = jax.lax.stop_gradient((output.value, log_ratio))
     terminated = jnp.broadcast_to(trajectory.terminated[..., None], values.shape)
@@ -168,10 +194,9 @@ def _v_trace(settings: Fit, batch: Batch, head: str, output: Output, log_ratio: 
         discount=settings.discount,
         lambda_=settings.lambda_,
     )
-    advantage = targets.advantage
-    if settings.normalise:
-        advantage = normalised(advantage, settings.floor, settings.shards)
-    return Targets(advantage, targets.value)
+    if head not in batch.advantage_scale:
+        return targets
+    return Targets(rescaled(targets.advantage, batch.advantage_scale[head]), targets.value)
 
 
 def _entropy(logits: Float[Array, "t b n a"]) -> Float[Array, "t b n"]:

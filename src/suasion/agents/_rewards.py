@@ -96,6 +96,8 @@ class Rewards:
         if not names:
             raise ValueError("no reward term: agents without a reward learn nothing")
         for name in names:
+            if name == "total":
+                raise ValueError("a reward term cannot be called total: that is the weighted sum of all")
             if names.count(name) > 1:
                 raise ValueError(f"reward term {name} is given {names.count(name)} times")
 

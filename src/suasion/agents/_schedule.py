@@ -156,7 +156,7 @@ def _parse_schedule(text: str, whole: str) -> Schedule:
     for part in parts:
         value, at_sign, step = part.partition("@")
         try:
-            points.append((int(float(step)) if at_sign else 0, float(value)))
+            points.append((_whole(step) if at_sign else 0, float(value)))
         except (ValueError, OverflowError):
             raise ValueError(
                 f"cannot read {part!r} in {whole!r}: write a number, or value@step,value@step, one per agent by /"
@@ -164,3 +164,11 @@ def _parse_schedule(text: str, whole: str) -> Schedule:
         if len(parts) > 1 and not at_sign:
             raise ValueError(f"{part!r} in {whole!r} has no @step, which a schedule of several points needs")
     return Schedule(tuple(points))
+
+
+def _whole(text: str) -> int:
+    """A step: 480000 or 4.8e5, but no fraction, nor more than a float holds exactly."""
+    number = float(text)
+    if not number.is_integer() or abs(number) > 2**53:
+        raise ValueError(text)
+    return int(number)
