@@ -16,10 +16,10 @@ demo: $(STAMP)       ## train small Harvest, selfish and with shared reward; lea
 	$(BIN)/suasion demo --out demo
 
 test: $(STAMP)       ## everything but what is marked slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(STAMP)   ## the slow tests too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP) lint floors types
 

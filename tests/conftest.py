@@ -12,9 +12,30 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false")
 
 import hypothesis
+import pytest
 
 hypothesis.settings.register_profile("suasion", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("suasion")
+
+
+_LEFT_OUT = {"slow": 0}
+
+
+def pytest_deselected(items):
+    """Every worker leaves out the same tests; each counts them."""
+    _LEFT_OUT["slow"] += sum(item.get_closest_marker("slow") is not None for item in items)
+
+
+def pytest_sessionfinish(session):
+    """A worker tells its count to the process that started it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = _LEFT_OUT["slow"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """What a worker has counted, in the process that started it."""
+    _LEFT_OUT["slow"] = max(_LEFT_OUT["slow"], getattr(node, "workeroutput", {}).get("left_out", 0))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -23,7 +44,7 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reasons[reason] = reasons.get(reason, 0) + 1
-    slow = len(terminalreporter.stats.get("deselected", []))
+    slow = _LEFT_OUT["slow"]
     terminalreporter.write_line(f"left out: {slow} slow (make test-all runs them), {sum(reasons.values())} skipped")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"  {count} x {reason}")

@@ -58,13 +58,16 @@ def plot_runs(
 
 
 def default_metrics(runs: Sequence[Run]) -> list[str]:
-    """The keys under `episode/`, then under `reward/`, that hold numbers in some run.
+    """The return, then the other keys under `episode/` and `reward/` that hold numbers in some run.
 
     Raises:
         ValueError: there are none; the keys there are get listed.
     """
     keys = {key for run in runs for row in run.metrics for key, value in row.items() if isinstance(value, int | float)}
-    chosen = [key for start in ("episode/", "reward/") for key in sorted(keys) if key.startswith(start)]
+    first = "episode/return"
+    plain = keys - {first, "episode/count", "episode/length"}  # how many ended, and their length, is no result
+    chosen = [first] if first in keys else []
+    chosen += [key for start in ("episode/", "reward/") for key in sorted(plain) if key.startswith(start)]
     if not chosen:
         names = ", ".join(sorted(keys - {"step"})) or "none"
         raise ValueError(f"no metric begins with episode/ or reward/; name some of: {names}")
