@@ -6,6 +6,8 @@ f filters, d features.
 
 from __future__ import annotations
 
+import abc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -37,6 +39,7 @@ class Dense(eqx.Module):
 class Encoder(eqx.Module):
     """From views to features; final classes only say how."""
 
+    @abc.abstractmethod
     def __call__(self, codes: UInt8[Array, "g m v w"], colours: np.ndarray) -> Float[Array, "g m d"]:
         """Features of every view.
 
@@ -44,7 +47,6 @@ class Encoder(eqx.Module):
             codes: class codes, each below the number of colours.
             colours: the palette, uint8[c, 3].
         """
-        raise NotImplementedError
 
 
 class ConvolutionEncoder(Encoder):
