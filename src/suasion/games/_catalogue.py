@@ -13,10 +13,9 @@ from typing import Any
 
 from suasion.games._box import BoxTrapped
 from suasion.games._cleanup import Cleanup
-from suasion.games._game import GameError
+from suasion.games._game import Game, GameError
 from suasion.games._harvest import Harvest
 from suasion.games._maps import SMALL_CLEANUP_MAP, SMALL_HARVEST_MAP
-from suasion.games._match import AnyGame
 from suasion.games._matrix import MatrixGame, chicken, prisoners_dilemma, pure_coordination, stag_hunt
 from suasion.games._recall import Recall
 
@@ -30,7 +29,7 @@ class _Entry:
     """A line of the catalogue: what the game is, how it is built, and which options of which types it takes."""
 
     meaning: str
-    build: Callable[..., AnyGame]
+    build: Callable[..., Game]
     options: Mapping[str, type]
 
 
@@ -49,7 +48,7 @@ def make(
     horizon: int | None = None,
     map: str | Path | None = None,
     **options: float | int | None,
-) -> AnyGame:
+) -> Game:
     """A game by its name, or from a map file.
 
     A map file is plain text: rows of the rule book's letters, optionally after a line `game: harvest` (or
@@ -174,7 +173,7 @@ def _rows(kind: str, text: str) -> str:
     return rows
 
 
-def _sized(kind: str, game: type[Harvest] | type[Cleanup], small: str, options: dict[str, Any]) -> AnyGame:
+def _sized(kind: str, game: type[Harvest] | type[Cleanup], small: str, options: dict[str, Any]) -> Game:
     """Harvest or Cleanup in one of the two sizes."""
     size = options.pop("size", "small")
     if size not in ("small", "paper"):
@@ -185,21 +184,21 @@ def _sized(kind: str, game: type[Harvest] | type[Cleanup], small: str, options: 
     return game(**defaults | options)
 
 
-def _harvest(**options: Any) -> AnyGame:
+def _harvest(**options: Any) -> Game:
     return _sized("harvest", Harvest, SMALL_HARVEST_MAP, options)
 
 
-def _cleanup(**options: Any) -> AnyGame:
+def _cleanup(**options: Any) -> Game:
     return _sized("cleanup", Cleanup, SMALL_CLEANUP_MAP, options)
 
 
-def _box(**options: Any) -> AnyGame:
+def _box(**options: Any) -> Game:
     if "map" in options:
         options["map"] = _rows("box-trapped", options["map"])
     return BoxTrapped(**options)
 
 
-def _matrix(map: str | None = None, **options: Any) -> AnyGame:
+def _matrix(map: str | None = None, **options: Any) -> Game:
     """A matrix game from JSON text; without it the prisoner's dilemma."""
     if map is None:
         return prisoners_dilemma(**options)

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from suasion.games._game import GameError
-from suasion.games._match import AnyGame, Match, Observation
+from suasion.games._game import Game, GameError
+from suasion.games._match import Match, Observation
 from suasion.games._spaces import view_space
 
 Others = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -48,7 +48,7 @@ class SingleAgentEnv(gymnasium.Env):
 
     def __init__(
         self,
-        game: AnyGame,
+        game: Game,
         agent: int = 0,
         others: Others | None = None,
         *,

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from suasion.games._game import Game, GameError, Sight, Step
-
-if TYPE_CHECKING:
-    AnyGame: TypeAlias = Game[Any, Any]
-else:  # at run time a protocol cannot be checked
-    AnyGame = Any
 
 Observation = Literal["codes", "rgb"]
 PIXELS = 16  # side of a cell in a rendered picture
@@ -29,23 +24,23 @@ class _Moment(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _begin(game: AnyGame, key: Key[Array, ""]) -> _Moment:
+def _begin(game: Game, key: Key[Array, ""]) -> _Moment:
     return _moment(game, game.reset(key))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _turn(game: AnyGame, key: Key[Array, ""], state: Any, actions: Int[Array, " n"]) -> tuple[_Moment, Step]:
+def _turn(game: Game, key: Key[Array, ""], state: Any, actions: Int[Array, " n"]) -> tuple[_Moment, Step]:
     key_step = jax.random.fold_in(key, state.time)
     state, step = game.step(key_step, state, actions)
     return _moment(game, state), step
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _board(game: AnyGame, state: Any) -> Array:
+def _board(game: Game, state: Any) -> Array:
     return game.board(state)
 
 
-def _moment(game: AnyGame, state: Any) -> _Moment:
+def _moment(game: Game, state: Any) -> _Moment:
     return _Moment(state, game.observe(state), game.available_actions(state))
 
 
@@ -67,7 +62,7 @@ class Match:
         over: no episode has begun, or the last one has ended.
     """
 
-    def __init__(self, game: AnyGame, observation: str, render_mode: str | None) -> None:
+    def __init__(self, game: Game, observation: str, render_mode: str | None) -> None:
         if observation not in ("codes", "rgb"):
             raise GameError(f"observation is {observation!r}, not 'codes' or 'rgb'")
         if render_mode not in (None, "rgb_array"):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from suasion.games._game import GameError
-from suasion.games._match import AnyGame, Match, Observation
+from suasion.games._game import Game, GameError
+from suasion.games._match import Match, Observation
 from suasion.games._spaces import view_space
 
 try:
@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-def parallel_env(game: AnyGame, *, render_mode: str | None = None, observation: Observation = "codes") -> ParallelEnv:
+def parallel_env(game: Game, *, render_mode: str | None = None, observation: Observation = "codes") -> ParallelEnv:
     """A game as a PettingZoo `ParallelEnv`.
 
     Agents are `agent_0`, `agent_1`, ...; all act at once and end together. Observations are uint8 arrays,
@@ -50,7 +50,7 @@ def parallel_env(game: AnyGame, *, render_mode: str | None = None, observation: 
 class _Parallel(ParallelEnv):  # type: ignore[misc, unused-ignore]
     """See `parallel_env`."""
 
-    def __init__(self, game: AnyGame, render_mode: str | None, observation: Observation) -> None:
+    def __init__(self, game: Game, render_mode: str | None, observation: Observation) -> None:
         self.metadata = {"name": game.spec.name, "render_modes": ["rgb_array"], "render_fps": 10}
         self.render_mode = render_mode
         self._match = Match(game, observation, render_mode)

@@ -20,9 +20,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from suasion.games import _grid as grid
 from suasion.games._cleanup import Cleanup
-from suasion.games._game import GameError
+from suasion.games._game import Game, GameError
 from suasion.games._harvest import Harvest
-from suasion.games._match import AnyGame
 from suasion.games._random import uniforms
 
 Policy: TypeAlias = Callable[[Key[Array, ""], Any], Int[Array, " n"]]
@@ -188,7 +187,7 @@ def harvester(game: Cleanup) -> Forager:
     return forager(game)
 
 
-def play(game: AnyGame, policy: Policy, key: Key[Array, ""], episodes: int = 1) -> Episodes:
+def play(game: Game, policy: Policy, key: Key[Array, ""], episodes: int = 1) -> Episodes:
     """Whole episodes of a game under a scripted policy.
 
     Args:
@@ -206,7 +205,7 @@ def play(game: AnyGame, policy: Policy, key: Key[Array, ""], episodes: int = 1) 
     return _play(game, (policy,), jnp.zeros(game.spec.agents, jnp.int32), key, episodes)
 
 
-def schelling(game: AnyGame, cooperator: Policy, defector: Policy, episodes: int, key: Key[Array, ""]) -> Schelling:
+def schelling(game: Game, cooperator: Policy, defector: Policy, episodes: int, key: Key[Array, ""]) -> Schelling:
     """The numbers of a Schelling diagram: what one more cooperator means for cooperators and defectors.
 
     For each number c from 0 to n the first c agents follow `cooperator` and the others `defector`. A social
@@ -248,7 +247,7 @@ def schelling(game: AnyGame, cooperator: Policy, defector: Policy, episodes: int
 
 
 def _play(
-    game: AnyGame, policies: tuple[Policy, ...], roles: Int[Array, " n"], key: Key[Array, ""], episodes: int
+    game: Game, policies: tuple[Policy, ...], roles: Int[Array, " n"], key: Key[Array, ""], episodes: int
 ) -> Episodes:
     """Episodes in which agent i follows `policies[roles[i]]`."""
     horizon = game.spec.horizon
@@ -262,7 +261,7 @@ def _play(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _episodes(
-    game: AnyGame,
+    game: Game,
     policies: tuple[Policy, ...],
     horizon: int,
     roles: Int[Array, " n"],

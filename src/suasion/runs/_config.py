@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import jax
 
@@ -17,11 +17,6 @@ from suasion.games import Game, catalogue, make
 from suasion.networks import Policy, PolicyConfig
 from suasion.runs._plain import ConfigError, from_plain, read_schedule, to_plain
 from suasion.runs._presets import preset
-
-if TYPE_CHECKING:
-    AnyGame: TypeAlias = Game[Any, Any]
-else:  # at run time a protocol cannot be checked
-    AnyGame = Any
 
 LARGEST_SEED = 2**31 - 1
 _COMMON = ("name", "size", "variant", "agents", "view", "horizon", "map")
@@ -215,7 +210,7 @@ def build(config: RunConfig) -> Experiment:
     )
 
 
-def build_game(config: RunConfig) -> AnyGame:
+def build_game(config: RunConfig) -> Game:
     """The game alone."""
     return make(
         config.game,
