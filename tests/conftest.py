@@ -48,3 +48,30 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"left out: {slow} slow (make test-all runs them), {sum(reasons.values())} skipped")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"  {count} x {reason}")
+
+
+def _quick_options():
+    """Compiler options that save most of the compile time; XLA may not know them all."""
+    import jax  # not before the settings above
+
+    options = {}
+    for name, value in (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)):
+        try:
+            jax.jit(lambda x: x + 1, compiler_options={name: value})(0)
+        except Exception:
+            continue
+        options[name] = value
+    return options
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """`jax.jit` for functions that run once or twice: unoptimised code, compiled fast."""
+    import jax
+
+    options = _quick_options()
+
+    def jit(f, **kwargs):
+        return jax.jit(f, compiler_options=options, **kwargs)
+
+    return jit

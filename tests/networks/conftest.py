@@ -9,29 +9,6 @@ from suasion.games import Spec
 from suasion.networks import Observation, Policy, PolicyConfig
 
 
-def _quick_options():
-    """Compiler options that save most of the compile time; XLA may not know them all."""
-    options = {}
-    for name, value in (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)):
-        try:
-            jax.jit(lambda x: x + 1, compiler_options={name: value})(0)
-        except Exception:
-            continue
-        options[name] = value
-    return options
-
-
-@pytest.fixture(scope="session")
-def quick():
-    """`jax.jit` for functions that run once or twice: unoptimised code, compiled fast."""
-    options = _quick_options()
-
-    def jit(f, **kwargs):
-        return jax.jit(f, compiler_options=options, **kwargs)
-
-    return jit
-
-
 @pytest.fixture(scope="session")
 def make_spec():
     """A game that nobody plays: only its sizes matter."""
