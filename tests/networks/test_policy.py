@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from suasion.networks import Output, Policy, PolicyConfig, log_probability
+from suasion.networks import Output, Policy, PolicyConfig, clear, log_probability
 
 T, B, N = 5, 2, 3
 EVERYTHING = {"last_actions": True, "vocabulary": 3}
@@ -194,7 +194,9 @@ def test_alternatives_are_the_naive_pass_with_the_observation_edited(case, subje
     questions += [("messages", 0), ("messages", 2)]
 
     def all_at_once(params, memory, observation):
-        return [s.policy.alternatives(params, memory, observation, start, field=f, slot=d) for f, d in questions]
+        features = s.policy.features(params, observation)
+        memory = clear(start, memory, lambda batch: jax.tree.map(jnp.zeros_like, memory))
+        return [s.policy.alternatives(params, memory, features, observation, field=f, slot=d) for f, d in questions]
 
     for (field, slot), got in zip(questions, quick(all_at_once)(s.params, s.memory, observation), strict=True):
         symbols, size = getattr(observation, field), s.policy.alphabets[field]
@@ -203,6 +205,41 @@ def test_alternatives_are_the_naive_pass_with_the_observation_edited(case, subje
             _, naive = s.step(s.params, s.memory, edited, start)
             assert_trees_close({h: x[symbol] for h, x in got.items()}, {h: out.logits for h, out in naive.items()})
         assert float(jnp.max(jnp.std(got["message"], 0))) > 1e-3
+
+
+def test_memories_are_those_of_step_repeated(subject, quick):
+    """Before every step, cleared where an episode starts; and after the last one."""
+
+    def all_at_once(params, memory, observation, start):
+        return subject.policy.memories(params, memory, subject.policy.features(params, observation), observation, start)
+
+    last, before = quick(all_at_once)(subject.params, subject.memory, subject.observation, subject.start)
+    memory = subject.memory
+    for t in range(T):
+        cleared = clear(subject.start[t], memory, lambda batch: jax.tree.map(jnp.zeros_like, memory))  # noqa: B023
+        assert_trees_close(jax.tree.map(lambda x: x[t], before), cleared, 2e-6)  # noqa: B023
+        memory, _ = subject.step(subject.params, memory, subject.at(t), subject.start[t])
+    assert_trees_close(last, memory, 2e-6)
+
+
+@pytest.mark.parametrize("case", ["lstm", "gru shared"])
+def test_alternatives_of_a_trajectory_are_those_of_its_steps(case, subjects, quick):
+    s = subjects(case)
+
+    def whole(params, memory, observation, start):
+        features = s.policy.features(params, observation)
+        _, before = s.policy.memories(params, memory, features, observation, start)
+        return before, s.policy.alternatives(params, before, features, observation, field="last_actions", slot=1)
+
+    def one(params, before, observation):
+        features = s.policy.features(params, observation)
+        return s.policy.alternatives(params, before, features, observation, field="last_actions", slot=1)
+
+    before, got = quick(whole)(s.params, s.memory, s.observation, s.start)
+    one = quick(one)
+    for t in range(T):
+        each = one(s.params, jax.tree.map(lambda x: x[t], before), s.at(t))  # noqa: B023
+        assert_trees_close({h: x[:, t] for h, x in got.items()}, each, 2e-6)
 
 
 def test_rows_name_every_discrete_input_once(rich):
@@ -222,8 +259,9 @@ def test_an_alternative_that_does_not_exist_is_refused(rich, field, slot):
     """A slot beyond the agents is another input's row: the answer would be about somebody else."""
     with pytest.raises(ValueError, match=r"slot|does not read"):
         rich.policy.row(field, slot, 0)
+    features = rich.policy.features(rich.params, rich.at(0))
     with pytest.raises(ValueError, match=r"slot|does not read"):
-        rich.policy.alternatives(rich.params, rich.memory, rich.at(0), rich.start[0], field=field, slot=slot)
+        rich.policy.alternatives(rich.params, rich.memory, features, rich.at(0), field=field, slot=slot)
 
 
 @pytest.mark.parametrize("symbol", [-1, 4])

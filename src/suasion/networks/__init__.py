@@ -33,3 +33,4 @@ from suasion.networks._policy import Output as Output
 from suasion.networks._policy import Policy as Policy
 from suasion.networks._policy import PolicyConfig as PolicyConfig
 from suasion.networks._policy import log_probability as log_probability
+from suasion.networks._trunk import Trunk as Trunk

@@ -96,13 +96,30 @@ class Core(eqx.Module):
         """All steps at once for learning: the same outputs as `step` repeated."""
         return self.run(memory, self.product(inputs), start)
 
+    def memories(self, memory: Memory, inputs: CoreInput, start: Bool[Array, "t b"]) -> tuple[Memory, Memory]:
+        """The memory after the last step, and that before every step: where counterfactual steps begin.
+
+        The memories before the steps are cleared where an episode starts; their trees have leaves [t, b, ...].
+        """
+        return self.trace(memory, self.product(inputs), start)
+
+    def trace(self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]) -> tuple[Memory, Memory]:
+        """`memories` from the drive; a core that runs faster than one step after the other has its own."""
+
+        def step(memory: Memory, now: tuple[Array, Array]) -> tuple[Memory, Memory]:
+            drive_t, start_t = now
+            before = clear(start_t, memory, self.initial)
+            return self.recur(before, drive_t)[0], before
+
+        return jax.lax.scan(step, memory, (drive, start))
+
     def alternatives(
-        self, memory: Memory, inputs: CoreInput, old: Int[Array, " b"], new: Int[Array, " k"]
-    ) -> tuple[Memory, Float[Array, "k b y"]]:
+        self, memory: Memory, inputs: CoreInput, old: Int[Array, "*t b"], new: Int[Array, " k"]
+    ) -> tuple[Memory, Float[Array, "k *t b y"]]:
         """Counterfactual steps: the output if the discrete input `old` had been each of `new`.
 
         Args:
-            memory: the memory before the step, already cleared where an episode starts.
+            memory: before each step, already cleared where an episode starts.
             inputs: what was really read.
             old: the row to be replaced, one of `inputs.rows` in each batch entry.
             new: the rows to put in its place.
@@ -111,7 +128,10 @@ class Core(eqx.Module):
             memories and outputs with the alternatives as leading axis.
         """
         drives = self.product.replaced(self.product(inputs), old, new)
-        return jax.vmap(self.recur, (None, 0))(memory, drives)
+        lead = drives.shape[1:-1]
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(lead) :]), memory)
+        found = jax.vmap(self.recur, (None, 0))(flat, drives.reshape(len(new), -1, drives.shape[-1]))
+        return jax.tree.map(lambda x: x.reshape(len(new), *lead, *x.shape[2:]), found)
 
 
 def clear(start: Bool[Array, " b"], memory: Memory, initial: Callable[[int], Memory]) -> Memory:
@@ -189,6 +209,13 @@ class LSTM(Core):
         """All steps, one after the other; the gradient is written by hand, see `_lstm_backward`."""
         h, c = _lstm_run(self.recurrent, *memory, drive, start)
         return (h[-1], c[-1]), h
+
+    def trace(self, memory: Memory, drive: Float[Array, "t b g"], start: Bool[Array, "t b"]) -> tuple[Memory, Memory]:
+        """As `run`: a step's memory is what the step before left behind."""
+        after = _lstm_run(self.recurrent, *memory, drive, start)
+        before = jax.tree.map(lambda first, x: jnp.concatenate([first[None], x[:-1]]), memory, after)
+        before = jax.tree.map(lambda x: jnp.where(start[..., None], 0.0, x), before)
+        return jax.tree.map(lambda x: x[-1], after), before
 
 
 def _lstm_cell(gates: Float[Array, "b g"], c: Float[Array, "b y"]) -> tuple[Array, Array]:

@@ -9,8 +9,8 @@ Letters of the shapes: t steps, b environments, n agents, g sets of parameters, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from suasion.games import Spec
-from suasion.networks._core import CORES, Core, CoreInput, Memory, clear
-from suasion.networks._encoder import ClassEncoder, ConvolutionEncoder, Dense, Encoder
+from suasion.networks._core import Core, Memory
+from suasion.networks._encoder import Dense, Encoder
 from suasion.networks._observation import Observation
+from suasion.networks._trunk import CoreKind, EncoderKind, Trunk, check_sizes
 
 _NEVER = -1e9  # the logit of an action that is not available: probability exactly 0 in float32
 
@@ -41,10 +42,10 @@ class PolicyConfig:
         vocabulary: symbols of a message; 0 for no message head, 2 or more for one.
     """
 
-    encoder: Literal["convolution", "classes"] = "convolution"
+    encoder: EncoderKind = "convolution"
     filters: int = 6
     hidden: tuple[int, ...] = (32, 32)
-    core: Literal["lstm", "gru", "none"] = "lstm"
+    core: CoreKind = "lstm"
     width: int = 128
     shared: bool = False
     last_actions: bool = False
@@ -52,15 +53,7 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
-        for name in ("filters", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden is {self.hidden}, must name one layer or more, each of at least 1 unit")
-        if self.core not in CORES:
-            raise ValueError(f"core is {self.core!r}, must be one of {', '.join(CORES)}")
-        if self.encoder not in ("convolution", "classes"):
-            raise ValueError(f"encoder is {self.encoder!r}, must be convolution or classes")
+        check_sizes(self.encoder, self.filters, self.hidden, self.core, self.width)
         if self.vocabulary < 0 or self.vocabulary == 1:
             raise ValueError(f"vocabulary is {self.vocabulary}, must be 0 (no messages) or at least 2")
 
@@ -103,10 +96,22 @@ class Policy:
         named = sorted(agent for stage in self.stages for agent in stage)
         if named != list(range(agents)) or not all(self.stages):
             raise ValueError(f"stages {self.stages} must name each of the agents 0..{agents - 1} exactly once")
-        if self.config.encoder == "convolution" and min(self.spec.view) < 3:
-            raise ValueError(
-                f"a convolution needs a view of 3 x 3 or more, {self.spec.name} has {self.spec.view}: use classes"
-            )
+        _ = self.trunk  # refuses views too small
+
+    @property
+    def trunk(self) -> Trunk:
+        """The part that reads and remembers."""
+        config = self.config
+        return Trunk(
+            spec=self.spec,
+            encoder=config.encoder,
+            filters=config.filters,
+            hidden=config.hidden,
+            core=config.core,
+            width=config.width,
+            shared=config.shared,
+            alphabets=tuple(self.alphabets.items()),
+        )
 
     @property
     def groups(self) -> int:
@@ -143,52 +148,30 @@ class Policy:
         Raises:
             ValueError: a field that the core does not read, a slot or a symbol that does not exist.
         """
-        if field not in self.alphabets:
-            raise ValueError(f"the core does not read {field}; it reads {', '.join(self.alphabets) or 'no actions'}")
-        size, agents = self.alphabets[field], self.spec.agents
-        if not 0 <= slot < agents:
-            raise ValueError(f"slot {slot} does not exist: {agents} agents have slots 0..{agents - 1}")
-        if not 0 <= symbol < size:
-            raise ValueError(f"symbol {symbol} does not exist: {field} has 0..{size - 1}")
-        names = list(self.alphabets)
-        before = sum(self.alphabets[name] for name in names[: names.index(field)])
-        return agents * before + slot * size + symbol
+        return self.trunk.row(field, slot, symbol)
 
     def init(self, key: Key[Array, ""]) -> Network:
         """Fresh parameters. The action heads start almost uniform."""
         key_encoder, key_core, key_heads = jax.random.split(key, 3)
-        config, groups = self.config, self.groups
-        encoder: Encoder
-        if config.encoder == "convolution":
-            encoder = ConvolutionEncoder.init(key_encoder, groups, self.spec.view, config.filters, config.hidden)
-        else:
-            encoder = ClassEncoder.init(key_encoder, groups, self.spec.view, len(self.spec.classes), config.hidden)
-        rows = self.spec.agents * sum(self.alphabets.values())
-        make = CORES[config.core]
-        core = jax.vmap(lambda k: make(k, features=config.hidden[-1], rows=rows, width=config.width))(
-            jax.random.split(key_core, groups)
-        )
+        trunk, width = self.trunk, self.config.width
         heads = {}
         for name, size, k in zip(
             self.heads, self.heads.values(), jax.random.split(key_heads, len(self.heads)), strict=True
         ):
-            logits = Dense.init(k, groups, config.width, size, 0.01)
+            logits = Dense.init(k, self.groups, width, size, 0.01)
             heads[name] = Dense(
-                weight=jnp.concatenate([logits.weight, jnp.zeros((groups, config.width, 1))], -1),
-                bias=jnp.zeros((groups, size + 1)),
+                weight=jnp.concatenate([logits.weight, jnp.zeros((self.groups, width, 1))], -1),
+                bias=jnp.zeros((self.groups, size + 1)),
             )
-        return Network(encoder=encoder, core=core, heads=heads)
+        return Network(encoder=trunk.init_encoder(key_encoder), core=trunk.init_core(key_core), heads=heads)
 
     def initial(self, params: Network, environments: int) -> Memory:
         """The memory of all agents at the start of an episode, a tree of arrays [b, n, ...]."""
-        batch = environments * self.spec.agents // self.groups
-        return self._memory_out(jax.vmap(lambda core: core.initial(batch))(params.core))
+        return self.trunk.initial(params.core, environments)
 
     def features(self, params: Network, observation: Observation) -> Float[Array, "g *t m d"]:
         """The encoder alone, in the policy's own order of axes: agents' parameters first."""
-        codes = self._by_group(observation.codes, 3)
-        flat = codes.reshape(codes.shape[0], -1, *codes.shape[-2:])
-        return params.encoder(flat, self.spec.colours).reshape(*codes.shape[:-2], -1)
+        return self.trunk.features(params.encoder, observation)
 
     def step(
         self, params: Network, memory: Memory, observation: Observation, start: Bool[Array, " b"]
@@ -205,75 +188,68 @@ class Policy:
         start: Bool[Array, " b"],
     ) -> tuple[Memory, dict[str, Output]]:
         """`step` with the encoder's work already done: stages share it."""
-        memory = self._memory_in(memory)
-        inputs = CoreInput(features, self._rows(observation))
-        memory, y = jax.vmap(lambda core, *args: core.step(*args))(params.core, memory, inputs, self._starts(start))
-        return self._memory_out(memory), self._outputs(params, y, observation)
+        memory, y = self.trunk.step(params.core, memory, features, observation, start)
+        return memory, self._outputs(params, y, observation)
 
     def unroll(
         self, params: Network, memory: Memory, observation: Observation, start: Bool[Array, "t b"]
     ) -> tuple[Memory, dict[str, Output]]:
         """All steps of a trajectory for learning: the same outputs as `step` repeated."""
-        memory = self._memory_in(memory)
-        inputs = CoreInput(self.features(params, observation), self._rows(observation))
-        memory, y = _each_group(lambda core, *args: core.scan(*args), params.core, memory, inputs, self._starts(start))
-        return self._memory_out(memory), self._outputs(params, y, observation)
+        return self.unroll_from_features(params, memory, self.features(params, observation), observation, start)
+
+    def unroll_from_features(
+        self,
+        params: Network,
+        memory: Memory,
+        features: Float[Array, "g t m d"],
+        observation: Observation,
+        start: Bool[Array, "t b"],
+    ) -> tuple[Memory, dict[str, Output]]:
+        """`unroll` with the encoder's work already done: auxiliary losses share it."""
+        memory, y = self.trunk.unroll(params.core, memory, features, observation, start)
+        return memory, self._outputs(params, y, observation)
+
+    def memories(
+        self,
+        params: Network,
+        memory: Memory,
+        features: Float[Array, "g t m d"],
+        observation: Observation,
+        start: Bool[Array, "t b"],
+    ) -> tuple[Memory, Memory]:
+        """The memory after a trajectory, [b, n, ...], and that before each of its steps, [t, b, n, ...].
+
+        The latter are cleared where an episode starts: what counterfactual steps begin from.
+        """
+        return self.trunk.memories(params.core, memory, features, observation, start)
 
     def alternatives(
         self,
         params: Network,
         memory: Memory,
+        features: Float[Array, "g *t m d"],
         observation: Observation,
-        start: Bool[Array, " b"],
         *,
         field: str,
         slot: int,
-    ) -> dict[str, Float[Array, "k b n a"]]:
+    ) -> dict[str, Float[Array, "k *t b n a"]]:
         """Counterfactual logits: each head's, had the agent in `slot` done each symbol of its alphabet instead.
 
         Args:
             params: the parameters.
-            memory: before the step.
-            observation: of the step, as it was.
-            start: where a new episode begins with it.
+            memory: before each step, cleared where an episode starts; see `memories`.
+            features: of each step.
+            observation: of each step, as it was.
             field: `last_actions`, `current_actions` or `messages`.
             slot: whose; slot d of agent i is agent (i + d) mod n. Every agent imagines the same slot.
         """
-        memory = self._memory_in(memory)
-        inputs = CoreInput(self.features(params, observation), self._rows(observation))
-        first = self.row(field, slot, 0)
-        size = self.alphabets[field]
-        symbol = self._by_group(getattr(observation, field)[..., slot], 1)
-        old = jnp.where(symbol < size, first + symbol, -1)
-
-        def imagine(core: Core, memory: Memory, inputs: CoreInput, start: Array, old: Array) -> Array:
-            cleared = clear(start, memory, core.initial)
-            return core.alternatives(cleared, inputs, old, first + jnp.arange(size))[1]
-
-        y = jax.vmap(imagine)(params.core, memory, inputs, self._starts(start), old)
-        outputs = self._outputs(params, y, observation)
-        return {name: output.logits for name, output in outputs.items()}
-
-    def _rows(self, observation: Observation) -> Int[Array, "g *t m s"]:
-        """The table rows of all discrete inputs; none for what is unknown."""
-        fields, offset = [], 0
-        for name, size in self.alphabets.items():
-            symbols = getattr(observation, name)
-            if symbols is None:
-                raise ValueError(f"the policy reads {name}, but the observation has none")
-            first = offset + size * np.arange(self.spec.agents, dtype=np.int32)
-            rows = jnp.where(symbols < size, symbols + first.reshape((1,) * (symbols.ndim - 1) + (-1,)), -1)
-            fields.append(rows)
-            offset += self.spec.agents * size
-        if not fields:
-            shape = (*observation.last_actions.shape[:-1], 0)
-            fields = [jnp.zeros(shape, jnp.int32)]
-        return self._by_group(jnp.concatenate(fields, -1), 2)
+        y = self.trunk.alternatives(params.core, memory, features, observation, field=field, slot=slot)
+        return {name: output.logits for name, output in self._outputs(params, y, observation).items()}
 
     def _outputs(self, params: Network, y: Float[Array, "g *t m d"], observation: Observation) -> dict[str, Output]:
         outputs = {}
         for name, layer in params.heads.items():
-            both = self._by_environment(layer(y))
+            both = self.trunk.by_environment(layer(y))
             logits, value = both[..., :-1], both[..., -1]
             if name == "action":
                 available = observation.available
@@ -281,41 +257,6 @@ class Policy:
                 logits = jnp.where(available, logits, _NEVER)
             outputs[name] = Output(logits, value)
         return outputs
-
-    def _starts(self, start: Bool[Array, "*t b"]) -> Bool[Array, "g *t m"]:
-        return self._by_group(jnp.repeat(start[..., None], self.spec.agents, -1), 1)
-
-    def _memory_in(self, memory: Memory) -> Memory:
-        """Trees of [b, n, ...] to trees of [g, m, ...]."""
-        return jax.tree.map(lambda x: self._by_group(x, x.ndim - 1), memory)
-
-    def _memory_out(self, memory: Memory) -> Memory:
-        """The inverse."""
-        if self.groups == 1:
-            return jax.tree.map(lambda x: x[0].reshape(-1, self.spec.agents, *x.shape[2:]), memory)
-        return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), memory)
-
-    def _by_group(self, x: Array, tail: int) -> Array:
-        """[..., b, n, ...] to [g, ..., m, ...], where `tail` axes begin with the agents'."""
-        axis = x.ndim - tail
-        if self.groups == 1:
-            merged = x.reshape(*x.shape[: axis - 1], x.shape[axis - 1] * x.shape[axis], *x.shape[axis + 1 :])
-            return merged[None]
-        return jnp.moveaxis(x, axis, 0)
-
-    def _by_environment(self, x: Array) -> Array:
-        """The inverse for results [g, ..., m, d]: [..., b, n, d]."""
-        if self.groups == 1:
-            return x[0].reshape(*x.shape[1:-2], -1, self.spec.agents, x.shape[-1])
-        return jnp.moveaxis(x, 0, -2)
-
-
-def _each_group(f: Callable[..., Any], *args: Any) -> Any:
-    """f for every set of parameters; on a CPU one after the other, so that each one's weights stay in cache."""
-    groups = jax.tree.leaves(args)[0].shape[0]
-    if jax.default_backend() == "cpu" and groups > 1:
-        return jax.lax.map(lambda each: f(*each), args)
-    return jax.vmap(f)(*args)
 
 
 def log_probability(outputs: Mapping[str, Output], symbols: Mapping[str, Int[Array, "*t b n"]]) -> dict[str, Any]:
