@@ -100,11 +100,11 @@ class Camera:
         return ()
 
     def observe(self, auxiliary, memory, params, policy, trajectory):
-        keep = trajectory._replace(memory=(), bootstrap={})
+        keep = trajectory._replace(memory=(), bootstrap={}, key=None)
         kept = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), keep)
         return kept._replace(memory=trajectory.memory, bootstrap=trajectory.bootstrap), ()
 
-    def loss(self, auxiliary, memory, params, policy, trajectory):
+    def loss(self, auxiliary, memory, params, policy, trajectory, features):
         return 0.0 * jnp.sum(auxiliary["nothing"]), {}
 
 

@@ -12,6 +12,7 @@ from suasion.agents import (
     Extrinsic,
     LearnerConfig,
     Optimiser,
+    Paid,
     Rewards,
     Schedule,
     Trigger,
@@ -51,7 +52,7 @@ class Guess:
     def observe(self, auxiliary, memory, params, policy, trajectory):
         return self._surprise(auxiliary, memory, trajectory)
 
-    def loss(self, auxiliary, memory, params, policy, trajectory):
+    def loss(self, auxiliary, memory, params, policy, trajectory, features):
         _, surprise = self._surprise(auxiliary, memory, trajectory)
         meddling = sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(params)) if self.meddles else 0.0
         return jnp.mean(surprise) + meddling, {"surprise": jnp.mean(surprise, (0, 1))}
@@ -65,7 +66,7 @@ class Surprise:
         return ()
 
     def __call__(self, memory, params, policy, trajectory):
-        return memory, {"action": trajectory.auxiliary["guess"]}
+        return Paid(memory, {"action": trajectory.auxiliary["guess"]}, {})
 
 
 def distance(x, y):
@@ -213,3 +214,12 @@ def test_an_auxiliary_loss_may_not_be_called_policy(clockwork, make_policy):
     game = clockwork()
     with pytest.raises(ValueError, match="policy"):
         Experiment(game=game, policy=make_policy(game), auxiliary=(("policy", Guess()),))
+    with pytest.raises(ValueError, match="both called a"):
+        Experiment(
+            game=game,
+            policy=make_policy(game),
+            rewards=Rewards((("a", Extrinsic(), constant(1.0)),)),
+            auxiliary=(("a", Guess()),),
+        )
+    with pytest.raises(ValueError, match="reward term cannot be called gradient"):
+        Experiment(game=game, policy=make_policy(game), rewards=Rewards((("gradient", Extrinsic(), constant(1.0)),)))

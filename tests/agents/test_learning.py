@@ -65,7 +65,7 @@ def test_selfish_learners_defect_and_a_shared_reward_makes_them_cooperate(term, 
             entropy_weight=constant(0.0),
             optimiser=Optimiser(learning_rate=constant(2e-2), clip=1.0),
         ),
-        rewards=Rewards((("reward", term, constant(1.0)),)),
+        rewards=Rewards((("own", term, constant(1.0)),)),
     )
     _, reports = verbs.run(experiment, 100)
     last = reports[-1].finished

@@ -12,7 +12,9 @@ from suasion.agents import (
     Experiment,
     Extrinsic,
     LearnerConfig,
+    Paid,
     Params,
+    Ratio,
     Rewards,
     Schedule,
     Shared,
@@ -22,6 +24,7 @@ from suasion.agents import (
     constant,
     parse_weight,
 )
+from suasion.agents._metrics import measured
 
 T, B, N = 5, 3, 2
 SMALL = LearnerConfig(algorithm="a2c", environments=2, steps=4, staggered=False)
@@ -38,7 +41,9 @@ class Pulse:
 
     def __call__(self, memory, params, policy, trajectory):
         now = jnp.asarray(self.pattern)[memory]
-        return memory + 1, {"action": jnp.broadcast_to(now[None, :, None], trajectory.rewards.shape)}
+        stream = jnp.broadcast_to(now[None, :, None], trajectory.rewards.shape)
+        late = jnp.mean((now > 0).astype(jnp.float32))
+        return Paid(memory + 1, {"action": stream}, {"late": Ratio(late * 2.0, late)})
 
 
 def a_trajectory(seed=0):
@@ -50,6 +55,8 @@ def a_trajectory(seed=0):
         start=jnp.zeros((T, B), bool),
         symbols={},
         log_probabilities={},
+        logits={},
+        features=None,
         values={"action": f(T, B, N), "message": f(T, B, N)},
         memory=(),
         rewards=f(T, B, N),
@@ -58,6 +65,8 @@ def a_trajectory(seed=0):
         value_at_truncation={"action": f(T, B, N), "message": f(T, B, N)},
         bootstrap={"action": f(B, N), "message": f(B, N)},
         events={},
+        key=None,
+        states=None,
         auxiliary={},
     )
 
@@ -88,8 +97,9 @@ def test_the_sum_is_weighted_and_the_parts_are_not(talking):
         )
     )
     for step, more in ((0.0, [0, 1]), (25.0, [1, 1]), (1000.0, [4, 1])):
-        memory, total, parts = pay(rewards, talking, trajectory, step)
-        assert memory == {"own": (), "all": (), "more": ()}
+        total, parts = pay(rewards, talking, trajectory, step)
+        assert {name: paid.memory for name, paid in parts.items()} == {"own": (), "all": (), "more": ()}
+        parts = {name: paid.streams for name, paid in parts.items()}
         np.testing.assert_allclose(total["action"], 2 * own + np.array(more) * own, rtol=1e-5)
         np.testing.assert_allclose(total["message"], 2 * own + np.array([0.5, -1]) * everybody, rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(parts["more"]["action"], own)
@@ -103,10 +113,10 @@ def test_the_sum_is_weighted_and_the_parts_are_not(talking):
 
 def test_a_head_that_nobody_pays_gets_nothing(talking, silent):
     rewards = Rewards((("own", Extrinsic(heads=("action",)), constant(1.0)),))
-    _, total, _ = pay(rewards, talking, a_trajectory())
+    total, _ = pay(rewards, talking, a_trajectory())
     np.testing.assert_array_equal(total["message"], 0.0)
-    _, total, parts = pay(Rewards(), silent, a_trajectory())
-    assert set(total) == set(parts["extrinsic"]) == {"action"}
+    total, parts = pay(Rewards(), silent, a_trajectory())
+    assert set(total) == set(parts["extrinsic"].streams) == {"action"}
 
 
 def test_terms_go_by_name():
@@ -185,6 +195,41 @@ def test_a_trigger_on_what_nobody_measures_is_refused(clockwork, make_policy, ve
     learner = verbs.init(experiment, jax.random.key(0))
     with pytest.raises(ValueError, match=r"reward/joy.*reward/own"):
         verbs.update(experiment, learner)
+
+
+def test_a_ratio_is_read_only_where_it_is_defined():
+    ratio = Ratio(jnp.array([3.0, 0.0, 1.0]), jnp.array([4.0, 0.0, 2.0]))
+    metrics = {
+        "at": ratio,
+        "each": jnp.array([1.0, 5.0]),
+        "one": jnp.array(2.0),
+        "never": Ratio(jnp.zeros(()), jnp.zeros(())),
+    }
+    for name, value, defined in (
+        ("at", 0.625, True),
+        ("at[0]", 0.75, True),
+        ("at[1]", 0.0, False),
+        ("each", 3.0, True),
+        ("each[1]", 5.0, True),
+        ("one", 2.0, True),
+        ("never", 0.0, False),
+    ):
+        got = measured(metrics, name)
+        assert (float(got[0]), bool(got[1])) == (value, defined)
+    for name, message in (("other", "never measured"), ("each[2]", r"entries 0\.\.1"), ("each[x]", "entries")):
+        with pytest.raises(ValueError, match=message):
+            measured(metrics, name)
+
+
+def test_a_trigger_does_not_fire_on_what_is_undefined(clockwork, make_policy, verbs):
+    """A threshold below 0 would be reached by any number: but there is none."""
+    game = clockwork()
+    after = Schedule(((0, 0.0), (0, 1.0)), trigger=Trigger(metric="pulse/late", at_least=-1.0))
+    rewards = Rewards((("pulse", Pulse((0.0, 0.0, 1.0, 1.0)), constant(0.0)), ("own", Extrinsic(), after)))
+    experiment = Experiment(game=game, policy=make_policy(game, core="none"), config=SMALL, rewards=rewards)
+    learner, reports = verbs.run(experiment, 4)
+    assert learner.fired.tolist() == [3 * SMALL.steps_per_update]
+    assert [float(report.metrics["pulse/late"].times) for report in reports] == [0.0, 0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("returns", ["lambda", "n-step"])

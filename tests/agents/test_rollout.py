@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from suasion.agents import rollout
+from suasion.games import make
 from suasion.networks import Observation, in_slots
 
 T, B, N, HORIZON = 17, 5, 2, 6
@@ -22,7 +24,7 @@ class Scene:
         self.last, second, two = verbs.rollout(game, policy, self.params, self.middle, jax.random.key(4), T)
         self.trajectories, self.finished = [first, second], [one, two]
         join = lambda x, y: np.concatenate([x, y])  # noqa: E731
-        late = [t._replace(memory=(), bootstrap={}) for t in self.trajectories]
+        late = [t._replace(memory=(), bootstrap={}, key=None) for t in self.trajectories]
         self.both = jax.tree.map(join, *late)
         self.clock, self.length, self.mortal = (
             np.asarray(self.both.observation.codes[:, :, 0, 0, k]) for k in range(3)
@@ -182,6 +184,35 @@ def test_a_game_without_a_time_limit_is_never_truncated(clockwork, make_policy, 
 
 def test_rollouts_repeat(scene, verbs):
     _, again, _ = verbs.rollout(scene.game, scene.policy, scene.params, scene.first, jax.random.key(3), T)
-    jax.tree.map(np.testing.assert_array_equal, again, scene.trajectories[0])
+    data = [t._replace(key=jax.random.key_data(t.key)) for t in (again, scene.trajectories[0])]
+    jax.tree.map(np.testing.assert_array_equal, *data)
     _, other, _ = verbs.rollout(scene.game, scene.policy, scene.params, scene.first, jax.random.key(5), T)
     assert (np.asarray(other.symbols["action"]) != np.asarray(again.symbols["action"])).any()
+
+
+def test_states_and_keys_play_every_step_again(make_policy, verbs, at_random, quick):
+    """What counterfactual steps start from: the same state, key and actions give the recorded reward and next view."""
+    game = make("box-trapped", horizon=HORIZON)
+    policy = make_policy(game)
+    params = at_random(quick(policy.init)(jax.random.key(0)), 1, 1.0)
+    actors = verbs.begin(game, policy, params, jax.random.key(2), B, staggered=True)
+    assert verbs.rollout(game, policy, params, actors, jax.random.key(3), T)[1].states is None
+    roll = quick(rollout, static_argnums=(0, 1, 5), static_argnames="states")
+    _, t, _ = roll(game, policy, params, actors, jax.random.key(3), T, states=True)
+    after, step = quick(jax.vmap(jax.vmap(game.step)))(t.key, t.states, t.symbols["action"])
+    np.testing.assert_array_equal(step.reward, t.rewards)
+    seen = quick(jax.vmap(jax.vmap(lambda state: game.observe(state).codes)))(after)
+    goes_on = ~np.asarray(t.truncated)[:-1]
+    assert goes_on.any()
+    assert not goes_on.all()
+    np.testing.assert_array_equal(np.asarray(seen)[:-1][goes_on], np.asarray(t.observation.codes)[1:][goes_on])
+
+
+def test_logits_and_features_are_those_of_the_policy(scene, quick):
+    t = scene.trajectories[0]
+    features = quick(scene.policy.features)(scene.params, t.observation)
+    np.testing.assert_allclose(scene.policy.trunk.by_environment(features), t.features, atol=1e-5)
+    for head, logits in t.logits.items():
+        log = jax.nn.log_softmax(logits)
+        chosen = np.take_along_axis(np.asarray(log), np.asarray(t.symbols[head])[..., None], -1)[..., 0]
+        np.testing.assert_allclose(chosen, t.log_probabilities[head], atol=1e-5)

@@ -119,3 +119,37 @@ def test_triggers_are_listed_once_and_in_order():
     after = [Schedule(((0, 0.0), (9, 1.0)), trigger=t) for t in (b, a, b)]
     assert triggers((after[0], constant(1.0), (after[1], after[2], constant(0.0)))) == (b, a)
     assert triggers((constant(1.0),)) == ()
+
+
+@given(
+    st.sampled_from(["reward/influence", "influence/at_opened[0]", "model/cross_entropy"]), numbers, st.integers(1, 99)
+)
+def test_a_trigger_is_written_and_read(metric, least, updates):
+    trigger = Trigger(metric=metric, at_least=least, updates=updates)
+    weight = (Schedule(((0, 0.0), (0, 1.0)), trigger=trigger), constant(2.0), Schedule(((3, 1.0),), trigger=trigger))
+    assert parse_weight(write_weight(weight)) == weight
+    assert parse_weight(write_weight(weight[0])) == weight[0]
+
+
+def test_a_written_trigger_by_hand():
+    weight = parse_weight("when(reward/influence[0]>=0.02,10):0@0,1@0/1")
+    trigger = Trigger(metric="reward/influence[0]", at_least=0.02, updates=10)
+    assert weight == (Schedule(((0, 0.0), (0, 1.0)), trigger=trigger), constant(1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("when(x>=1):0", "when(x>=1):0"),
+        ("when(x>=a,1):0", "could not convert"),
+        ("when(x>=inf,1):0", "at_least is inf"),
+        ("when(x>=1,0):0", "updates is 0"),
+        ("when(x>=1,1.5):0", "1.5"),
+        ("when(a b>=1,1):0", "no name"),
+        ("when(x>=1,1):", "cannot read ''"),
+    ],
+)
+def test_a_trigger_that_cannot_be_read_is_named(text, part):
+    with pytest.raises(ValueError, match=r".") as error:
+        parse_weight(text)
+    assert part in str(error.value)

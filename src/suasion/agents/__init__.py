@@ -16,6 +16,8 @@ from suasion.agents._learner import init as init
 from suasion.agents._learner import placed as placed
 from suasion.agents._learner import update as update
 from suasion.agents._losses import normalised as normalised
+from suasion.agents._metrics import Metric as Metric
+from suasion.agents._metrics import Ratio as Ratio
 from suasion.agents._optimiser import Optimiser as Optimiser
 from suasion.agents._optimiser import group_norms as group_norms
 from suasion.agents._play import Played as Played
@@ -27,6 +29,7 @@ from suasion.agents._returns import next_values as next_values
 from suasion.agents._returns import vtrace_returns as vtrace_returns
 from suasion.agents._rewards import TERMS as TERMS
 from suasion.agents._rewards import Extrinsic as Extrinsic
+from suasion.agents._rewards import Paid as Paid
 from suasion.agents._rewards import Rewards as Rewards
 from suasion.agents._rewards import RewardTerm as RewardTerm
 from suasion.agents._rewards import Shared as Shared

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
+from suasion.agents._metrics import Metric
 from suasion.agents._optimiser import Optimiser
 from suasion.agents._trajectory import Trajectory
 from suasion.networks import Network, Policy
@@ -42,9 +43,15 @@ class AuxiliaryLoss(Protocol):
         ...
 
     def loss(
-        self, auxiliary: Any, memory: Any, params: Network, policy: Policy, trajectory: Trajectory
-    ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """The loss on a part of the environments, and its metrics, each a scalar or one number per agent.
+        self,
+        auxiliary: Any,
+        memory: Any,
+        params: Network,
+        policy: Policy,
+        trajectory: Trajectory,
+        features: Float[Array, "g t m d"],
+    ) -> tuple[Float[Array, ""], dict[str, Metric]]:
+        """The loss on a part of the environments, and its metrics, each a scalar, one number per agent, or a `Ratio`.
 
         Args:
             auxiliary: this loss's parameters.
@@ -52,5 +59,6 @@ class AuxiliaryLoss(Protocol):
             params: the policy's parameters.
             policy: the definition.
             trajectory: some of the environments, all steps.
+            features: of the policy's encoder under `params`, made once for all losses: sets of parameters first.
         """
         ...

@@ -16,9 +16,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from suasion.agents._auxiliary import AuxiliaryLoss
 from suasion.agents._losses import Batch, Fit, fit_loss, select
+from suasion.agents._metrics import Metric, measured
 from suasion.agents._optimiser import Optimiser
 from suasion.agents._returns import Targets, lambda_returns, n_step_returns, next_values
-from suasion.agents._rewards import Rewards, Streams
+from suasion.agents._rewards import Paid, Rewards, Streams
 from suasion.agents._rollout import Actors, Finished, begin, rollout
 from suasion.agents._schedule import Schedule, Trigger, constant, triggers
 from suasion.agents._shards import SPLIT, WHOLE, average, own_key, place, spread, total
@@ -132,6 +133,7 @@ class Experiment:
         config: of the learner.
         rewards: terms and weights.
         auxiliary: further losses by name.
+        states: trajectories keep the game's states, for rewards that play steps again.
     """
 
     game: Game
@@ -139,6 +141,7 @@ class Experiment:
     config: LearnerConfig = LearnerConfig()
     rewards: Rewards = Rewards()
     auxiliary: tuple[tuple[str, AuxiliaryLoss], ...] = ()
+    states: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a policy made for another game, and auxiliary losses of one name."""
@@ -148,6 +151,11 @@ class Experiment:
         if len(set(names)) < len(names):
             raise ValueError(f"auxiliary losses need distinct names, got {', '.join(names)}")
         taken = {"policy", "reward", "gradient", "episode", *self.policy.heads}
+        terms = [name for name, _, _ in self.rewards.terms]
+        for name in set(terms) & taken:
+            raise ValueError(f"a reward term cannot be called {name}: metrics of that name are the learner's")
+        for name in set(terms) & set(names):
+            raise ValueError(f"a reward term and an auxiliary loss are both called {name}: their metrics would mix")
         for name in names:
             if name in taken:
                 raise ValueError(f"an auxiliary loss cannot be called {name}: metrics of that name are the learner's")
@@ -189,9 +197,9 @@ class Learner(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What one update has to say: metrics (scalars, or one number per agent) and the episodes that ended."""
+    """What one update has to say: metrics (scalars, one number per agent, or ratios) and the episodes that ended."""
 
-    metrics: dict[str, Array]
+    metrics: dict[str, Metric]
     finished: Finished
 
 
@@ -250,9 +258,10 @@ def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
         learner.actors,
         key_rollout,
         experiment.config.steps,
+        states=experiment.states,
     )
     auxiliary_memory, trajectory = _observe(experiment, learner, trajectory)
-    term_memory, streams, parts = experiment.rewards(
+    streams, parts = experiment.rewards(
         learner.term_memory,
         learner.params,
         experiment.policy,
@@ -261,6 +270,7 @@ def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
         fired=dict(zip(experiment.triggers, learner.fired, strict=True)),
     )
     targets = advantages(experiment.config, trajectory, streams)
+    trajectory = trajectory._replace(features=None, states=None, auxiliary={})
     batch = Batch(trajectory, streams, targets, learner.auxiliary_memory, {}, {})
     params, optimisers, metrics = fit(experiment, learner.params, learner.optimisers, batch, step, key_fit)
     metrics |= average(reward_metrics(streams, parts), shards)
@@ -269,7 +279,7 @@ def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
         params=params,
         optimisers=optimisers,
         actors=actors,
-        term_memory=term_memory,
+        term_memory={name: paid.memory for name, paid in parts.items()},
         auxiliary_memory=auxiliary_memory,
         fired=fired,
         streak=streak,
@@ -310,7 +320,7 @@ def fit(
     batch: Batch,
     step: Float[Array, ""],
     key: Key[Array, ""],
-) -> tuple[Params, dict[str, Any], dict[str, Array]]:
+) -> tuple[Params, dict[str, Any], dict[str, Metric]]:
     """All gradient steps of one update; the metrics are means over them."""
     config = experiment.config
     settings = Fit(
@@ -329,7 +339,7 @@ def fit(
     }
     batch = batch.scaled(config.normalise, config.floor, config.shards)
 
-    def one(carry: tuple[Params, Any], chosen: Array) -> tuple[tuple[Params, Any], dict[str, Array]]:
+    def one(carry: tuple[Params, Any], chosen: Array) -> tuple[tuple[Params, Any], dict[str, Metric]]:
         params, optimisers = carry
         part = batch if config.parts == 1 else select(batch, chosen)
         gradient, metrics = average(_gradient(settings, params, part, entropy, config.chunk), config.shards)
@@ -343,15 +353,15 @@ def fit(
         (params, optimisers), metrics = one((params, optimisers), chosen[0])
         return params, optimisers, metrics
     (params, optimisers), metrics = jax.lax.scan(one, (params, optimisers), chosen)
-    return params, optimisers, {name: jnp.mean(value, 0) for name, value in metrics.items()}
+    return params, optimisers, jax.tree.map(lambda value: jnp.mean(value, 0), metrics)
 
 
 def _gradient(
     settings: Fit, params: Params, batch: Batch, entropy: dict[str, Array], chunk: int
-) -> tuple[Params, dict[str, Array]]:
+) -> tuple[Params, dict[str, Metric]]:
     """The gradient of the mean loss, summed over chunks of environments so that activations stay in cache."""
 
-    def on(part: Batch) -> tuple[Params, dict[str, Array]]:
+    def on(part: Batch) -> tuple[Params, dict[str, Metric]]:
         gradient, metrics = jax.grad(fit_loss, argnums=1, has_aux=True)(settings, params, part, entropy)
         return gradient, metrics
 
@@ -403,29 +413,31 @@ def _observe(experiment: Experiment, learner: Learner, trajectory: Trajectory) -
     return memory, trajectory._replace(auxiliary=observed)
 
 
-def reward_metrics(total: Streams, parts: dict[str, Streams]) -> dict[str, Array]:
-    """Mean reward a step, per agent: of every term in its own unit, and of their weighted sum, head by head."""
-    named = {"total": total} | parts
-    return {
+def reward_metrics(total: Streams, parts: dict[str, Paid]) -> dict[str, Metric]:
+    """Mean reward a step, per agent, of every term in its own unit and of their weighted sum, head by head.
+
+    And what the terms measured besides, under `<term>/<name>`.
+    """
+    named = {"total": total} | {name: paid.streams for name, paid in parts.items()}
+    rewards: dict[str, Metric] = {
         f"reward/{name}" + ("" if head == "action" else f"/{head}"): jnp.mean(stream, (0, 1))
         for name, streams in named.items()
         for head, stream in streams.items()
     }
+    for name, paid in parts.items():
+        rewards |= {f"{name}/{key}": metric for key, metric in paid.metrics.items()}
+    return rewards
 
 
 def _pull_triggers(
-    experiment: Experiment, learner: Learner, metrics: dict[str, Array]
+    experiment: Experiment, learner: Learner, metrics: dict[str, Metric]
 ) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
     """Which triggers have fired by the end of this update, and the streaks towards those that have not."""
     if not experiment.triggers:
         return learner.fired, learner.streak
-    for trigger in experiment.triggers:
-        if trigger.metric not in metrics:
-            raise ValueError(
-                f"a trigger waits for {trigger.metric}, which is never measured; "
-                f"measured are {', '.join(sorted(metrics))}"
-            )
-    reached = jnp.stack([jnp.mean(metrics[t.metric]) >= t.at_least for t in experiment.triggers])
+    found = [measured(metrics, trigger.metric) for trigger in experiment.triggers]
+    least = jnp.array([trigger.at_least for trigger in experiment.triggers])
+    reached = jnp.stack([defined for _, defined in found]) & (jnp.stack([value for value, _ in found]) >= least)
     streak = jnp.where(reached, learner.streak + 1, 0)
     enough = streak >= jnp.array([t.updates for t in experiment.triggers])
     now = (learner.updates + 1) * experiment.config.steps_per_update

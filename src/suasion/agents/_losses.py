@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from suasion.agents._auxiliary import AuxiliaryLoss
+from suasion.agents._metrics import Metric
 from suasion.agents._returns import Targets, next_values, vtrace_returns
 from suasion.agents._rewards import Streams
 from suasion.agents._shards import moments
@@ -122,17 +123,20 @@ def select(batch: Batch, environments: Int[Array, " k"]) -> Batch:
 
 def fit_loss(
     settings: Fit, params: Params, batch: Batch, entropy_weight: dict[str, Float[Array, ""]]
-) -> tuple[Float[Array, ""], dict[str, Array]]:
+) -> tuple[Float[Array, ""], dict[str, Metric]]:
     """The loss of a batch, and its parts per agent.
 
     Independent agents: the sum over agents, so that each set of parameters descends its own mean loss. Shared
     parameters: the mean over agents.
     """
     trajectory, policy = batch.trajectory, settings.policy
-    _, outputs = policy.unroll(params.policy, trajectory.memory, trajectory.observation, trajectory.start)
+    features = policy.features(params.policy, trajectory.observation)
+    _, outputs = policy.unroll_from_features(
+        params.policy, trajectory.memory, features, trajectory.observation, trajectory.start
+    )
     logs = log_probability(outputs, trajectory.symbols)
     total = jnp.zeros(())
-    metrics: dict[str, Array] = {}
+    metrics: dict[str, Metric] = {}
     for head, output in outputs.items():
         log_ratio = logs[head] - trajectory.log_probabilities[head]
         target = batch.targets[head]
@@ -153,7 +157,7 @@ def fit_loss(
         }
     for name, auxiliary in settings.auxiliary:
         loss, parts = auxiliary.loss(
-            params.auxiliary[name], batch.auxiliary_memory[name], params.policy, policy, trajectory
+            params.auxiliary[name], batch.auxiliary_memory[name], params.policy, policy, trajectory, features
         )
         total = total + loss
         metrics |= {f"{name}/loss": loss} | {f"{name}/{part}": value for part, value in parts.items()}

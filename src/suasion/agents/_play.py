@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from suasion.agents._rollout import Actors, act, begin, observe
+from suasion.agents._rollout import begin, rollout
+from suasion.agents._trajectory import Trajectory
 from suasion.games import Game
 from suasion.networks import Network, Policy
 
@@ -27,6 +28,7 @@ class Played(NamedTuple):
         messages: by step; None without a message head.
         rewards: of the game.
         events: of the game, by name.
+        trajectory: the same as learning would read it, the game's states included.
     """
 
     boards: UInt8[Array, "t1 e h w"]
@@ -36,6 +38,7 @@ class Played(NamedTuple):
     messages: Int[Array, "t e n"] | None
     rewards: Float[Array, "t e n"]
     events: dict[str, Array]
+    trajectory: Trajectory
 
 
 def play(
@@ -66,35 +69,19 @@ def play(
         raise ValueError(f"{game.spec.name} has no time limit: its episodes cannot be played to the end")
     key_begin, key_steps = jax.random.split(key)
     actors = begin(game, policy, params, key_begin, episodes, staggered=False)
-
-    def one(actors: Actors, key: Array) -> tuple[Actors, dict[str, Any]]:
-        key_policy, key_game = jax.random.split(key)
-        seen = observe(game, policy, actors)
-        acted = act(policy, params, actors.memory, seen, actors.start, key_policy, greedy=greedy)
-        keys = jax.random.split(key_game, episodes)
-        state, step = jax.vmap(game.step)(keys, actors.state, acted.symbols["action"])
-        after = actors._replace(
-            state=state,
-            memory=acted.memory,
-            last_actions=acted.symbols["action"],
-            last_messages=acted.symbols.get("message"),
-            start=jnp.zeros_like(actors.start),
-        )
-        return after, {
-            **_picture(game, actors.state),
-            "actions": acted.symbols["action"],
-            "messages": acted.symbols.get("message"),
-            "rewards": step.reward,
-            "events": step.events,
-        }
-
-    actors, record = jax.lax.scan(one, actors, jax.random.split(key_steps, game.spec.horizon))
-    record |= jax.tree.map(
-        lambda x, final: jnp.concatenate([x, final[None]]),
-        {name: record[name] for name in ("boards", "views", "headings")},
-        _picture(game, actors.state),
+    _, trajectory, _ = rollout(game, policy, params, actors, key_steps, game.spec.horizon, states=True, greedy=greedy)
+    # The last state was reset in the rollout: its step is played again.
+    before = jax.tree.map(lambda x: x[-1], trajectory.states)
+    last, _ = jax.vmap(game.step)(trajectory.key[-1], before, trajectory.symbols["action"][-1])
+    states = jax.tree.map(lambda x, final: jnp.concatenate([x, final[None]]), trajectory.states, last)
+    return Played(
+        **jax.lax.map(lambda state: _picture(game, state), states),
+        actions=trajectory.symbols["action"],
+        messages=trajectory.symbols.get("message"),
+        rewards=trajectory.rewards,
+        events=trajectory.events,
+        trajectory=trajectory,
     )
-    return Played(**record)
 
 
 def _picture(game: Game, state: Any) -> dict[str, Any]:

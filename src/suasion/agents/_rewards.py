@@ -11,17 +11,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from suasion.agents._metrics import Metric
 from suasion.agents._schedule import Trigger, Weight, at, constant
 from suasion.agents._trajectory import Params, Trajectory
 from suasion.networks import Policy
 
 Streams = dict[str, Float[Array, "t b n"]]
 """One reward stream per head."""
+
+
+class Paid(NamedTuple):
+    """What a term pays for a trajectory.
+
+    Attributes:
+        memory: of the term, after it.
+        streams: a reward for every step of each head that the term means.
+        metrics: what else it measured, by name.
+    """
+
+    memory: Any
+    streams: Streams
+    metrics: dict[str, Metric]
 
 
 @runtime_checkable
@@ -35,8 +50,8 @@ class RewardTerm(Protocol):
         """
         ...
 
-    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, Streams]:
-        """The new memory, and a reward for every step of each head that the term means."""
+    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> Paid:
+        """What the term pays for a trajectory."""
         ...
 
 
@@ -54,9 +69,9 @@ class Extrinsic:
         """Nothing to remember."""
         return ()
 
-    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, Streams]:
+    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> Paid:
         """The rewards of the trajectory."""
-        return memory, {head: trajectory.rewards for head in self.heads if head in policy.heads}
+        return Paid(memory, {head: trajectory.rewards for head in self.heads if head in policy.heads}, {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,11 +88,11 @@ class Shared:
         """Nothing to remember."""
         return ()
 
-    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, Streams]:
+    def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> Paid:
         """The mean over agents, for each of them."""
         rewards = trajectory.rewards
         common = jnp.broadcast_to(jnp.mean(rewards, -1, keepdims=True), rewards.shape)
-        return memory, {head: common for head in self.heads if head in policy.heads}
+        return Paid(memory, {head: common for head in self.heads if head in policy.heads}, {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,22 +129,20 @@ class Rewards:
         *,
         step: Float[Array, ""],
         fired: Mapping[Trigger, Array],
-    ) -> tuple[dict[str, Any], Streams, dict[str, Streams]]:
+    ) -> tuple[Streams, dict[str, Paid]]:
         """The weighted sum for every head.
 
         Returns:
-            the terms' new memories; the sum, for each head of the policy (0 where no term pays it); and every
-            term's own streams, unweighted, for the logs.
+            the sum, for each head of the policy (0 where no term pays it); and what every term paid, unweighted.
         """
-        remembered, parts = {}, {}
+        parts = {}
         total = {head: jnp.zeros_like(trajectory.rewards) for head in policy.heads}
         for name, term, weight in self.terms:
-            remembered[name], streams = term(memory[name], params, policy, trajectory)
+            parts[name] = term(memory[name], params, policy, trajectory)
             each = at(weight, step, fired, policy.spec.agents)
-            for head, stream in streams.items():
+            for head, stream in parts[name].streams.items():
                 total[head] = total[head] + each[None, None, :] * stream
-            parts[name] = streams
-        return remembered, total, parts
+        return total, parts
 
 
 TERMS: dict[str, type[Any]] = {"extrinsic": Extrinsic, "shared": Shared}

@@ -63,12 +63,14 @@ class Actors(NamedTuple):
 
 
 class Acted(NamedTuple):
-    """What `act` decided for every agent, by head, and what it had seen."""
+    """What `act` decided for every agent, by head, what it had seen, and what the encoder made of that."""
 
     memory: Memory
     observation: Observation
+    features: Float[Array, "b n d"]
     symbols: dict[str, Int[Array, "b n"]]
     log_probabilities: dict[str, Float[Array, "b n"]]
+    logits: dict[str, Float[Array, "b n a"]]
     values: dict[str, Float[Array, "b n"]]
 
 
@@ -152,8 +154,10 @@ def act(
         now = Acted(
             memory=new,
             observation=observation,
+            features=policy.trunk.by_environment(features),
             symbols={head: symbol.astype(jnp.int32) for head, symbol in symbols.items()},
             log_probabilities=log_probability(outputs, symbols),
+            logits={head: output.logits for head, output in outputs.items()},
             values={head: output.value for head, output in outputs.items()},
         )
         acted = now if acted is None else _of_stage(stage_of == stage, now, acted)
@@ -165,12 +169,30 @@ def act(
 
 
 def rollout(
-    game: Game, policy: Policy, params: Network, actors: Actors, key: Key[Array, ""], steps: int
+    game: Game,
+    policy: Policy,
+    params: Network,
+    actors: Actors,
+    key: Key[Array, ""],
+    steps: int,
+    *,
+    states: bool = False,
+    greedy: bool = False,
 ) -> tuple[Actors, Trajectory, Finished]:
     """t steps of b environments.
 
     Where an episode ends, the value of the state reached is taken first (if it was truncated), then the environment
     is reset; memories are cleared by the policy when the next step starts.
+
+    Args:
+        game: to be played.
+        policy: that acts.
+        params: its parameters.
+        actors: the environments before the first step.
+        key: of all chance.
+        steps: t.
+        states: keep the game's states, so that steps can be played again.
+        greedy: take the most probable symbols instead of sampling.
 
     Returns:
         the environments after the last step, the trajectory (its `auxiliary` still empty), and what the episodes
@@ -189,7 +211,8 @@ def rollout(
     def one(carry: tuple[Actors, Finished], keys: tuple[Array, Array, Array]) -> tuple[Any, dict[str, Any]]:
         actors, finished = carry
         key_policy, keys_game, key_end = keys
-        acted = act(policy, params, actors.memory, observe(game, policy, actors), actors.start, key_policy)
+        seen = observe(game, policy, actors)
+        acted = act(policy, params, actors.memory, seen, actors.start, key_policy, greedy=greedy)
         state, step = jax.vmap(game.step)(keys_game, actors.state, acted.symbols["action"])
         after, finished = _after(actors, acted, state, step, finished)
         value, after = _end(game, policy, params, after, step, key_end)
@@ -198,18 +221,21 @@ def rollout(
             "start": actors.start,
             "symbols": acted.symbols,
             "log_probabilities": acted.log_probabilities,
+            "logits": acted.logits,
+            "features": acted.features,
             "values": acted.values,
             "rewards": step.reward,
             "terminated": step.terminated,
             "truncated": step.truncated,
             "value_at_truncation": value,
             "events": step.events,
+            "states": actors.state if states else None,
         }
 
     nothing = Finished(jnp.zeros(()), jnp.zeros(()), jnp.zeros(game.spec.agents), _no_events(game, None))
     (actors, finished), record = jax.lax.scan(one, (actors, nothing), keys)
     last = act(policy, params, actors.memory, observe(game, policy, actors), actors.start, key_last)
-    trajectory = Trajectory(memory=initial_memory, bootstrap=last.values, auxiliary={}, **record)
+    trajectory = Trajectory(memory=initial_memory, bootstrap=last.values, key=keys[1], auxiliary={}, **record)
     return actors, trajectory, finished
 
 

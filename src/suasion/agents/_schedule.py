@@ -1,7 +1,9 @@
 """Numbers that change while learning: schedules of the step, per agent, started by the clock or by a measurement.
 
 The written form, as on the command line: `1` a constant; `0@0,1@480000` piecewise linear in environment steps, flat
-outside; `0@0,0@480000,1@480000` a jump; `0/1/1` one schedule per agent.
+outside; `0@0,0@480000,1@480000` a jump; `0/1/1` one schedule per agent;
+`when(reward/influence[0]>=0.02,10):0@0,1@0` is 0 until agent 0's metric has reached 0.02 in 10 updates in a row, and
+counts its steps from there.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Mapping
 
 import jax.numpy as jnp
@@ -21,7 +24,7 @@ class Trigger:
     """A measurement that starts a schedule's clock.
 
     Attributes:
-        metric: a key of the learner's metrics (the mean is taken if it has one value per agent).
+        metric: a key of the learner's metrics: `name[i]` for agent i alone; without it the mean over agents.
         at_least: the threshold.
         updates: consecutive updates on which the metric must reach it.
     """
@@ -31,7 +34,9 @@ class Trigger:
     updates: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a trigger that can never fire."""
+        """Refuse a trigger that can never fire, and names that its written form could not hold."""
+        if not self.metric or set(self.metric) & set(" ,()>="):
+            raise ValueError(f"trigger on {self.metric!r}: that is no name of a metric")
         if not math.isfinite(self.at_least):
             raise ValueError(f"trigger on {self.metric}: at_least is {self.at_least}, must be finite")
         if self.updates < 1:
@@ -96,14 +101,18 @@ def parse_weight(text: str) -> Weight:
     Raises:
         ValueError: with the part that could not be read.
     """
-    each = tuple(_parse_schedule(part, text) for part in text.split("/"))
+    # Slashes inside parentheses belong to the name of a metric.
+    each = tuple(_parse_schedule(part, text) for part in re.split(r"/(?![^(]*\))", text))
     return each[0] if len(each) == 1 else each
 
 
 def write_weight(weight: Weight) -> str:
-    """The inverse of `parse_weight`; a trigger has no written form and is left out."""
+    """The inverse of `parse_weight`."""
     if isinstance(weight, tuple):
         return "/".join(write_weight(each) for each in weight)
+    if weight.trigger is not None:
+        trigger = f"when({weight.trigger.metric}>={weight.trigger.at_least!r},{weight.trigger.updates})"
+        return f"{trigger}:{write_weight(Schedule(weight.points))}"
     if len(weight.points) == 1 and weight.points[0][0] == 0:
         return repr(weight.points[0][1])
     return ",".join(f"{value!r}@{step}" for step, value in weight.points)
@@ -150,7 +159,22 @@ def _one(schedule: Schedule, step: Array, fired: Mapping[Trigger, Array]) -> Arr
     return jnp.where(since < 0, schedule.points[0][1], schedule(step - since))
 
 
+_WHEN = re.compile(r"when\(([^,()>=]+)>=([^,()]+),([^,()]+)\):(.*)", re.DOTALL)
+
+
 def _parse_schedule(text: str, whole: str) -> Schedule:
+    found = _WHEN.fullmatch(text)
+    if found is None:
+        return Schedule(_parse_points(text, whole))
+    metric, least, updates, points = found.groups()
+    try:
+        trigger = Trigger(metric=metric.strip(), at_least=float(least), updates=_whole(updates))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"cannot read {text!r} in {whole!r}: {error}") from None
+    return Schedule(_parse_points(points, whole), trigger)
+
+
+def _parse_points(text: str, whole: str) -> tuple[tuple[int, float], ...]:
     points = []
     parts = text.split(",")
     for part in parts:
@@ -163,7 +187,7 @@ def _parse_schedule(text: str, whole: str) -> Schedule:
             ) from None
         if len(parts) > 1 and not at_sign:
             raise ValueError(f"{part!r} in {whole!r} has no @step, which a schedule of several points needs")
-    return Schedule(tuple(points))
+    return tuple(points)
 
 
 def _whole(text: str) -> int:

@@ -128,7 +128,7 @@ class BoxTrapped:
             horizon=self.horizon,
             events=(
                 Event(name="apples", meaning="steps onto an apple"),
-                Event(name="opened", meaning="1 on the step that first opens the box", per_agent=False),
+                Event(name="opened", meaning="1 on the step that first opens the box", per_agent=False, landmark=True),
             ),
         )
 

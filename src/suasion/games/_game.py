@@ -26,12 +26,20 @@ class Event:
         meaning: one line with the unit, for documentation and tables.
         per_agent: float[n] if true, a scalar of the whole society if false.
         level: a state read after the step (averaged over time) rather than a count (summed over time).
+        landmark: it divides an episode: what is measured is told apart before, at and after the step on which it
+            first occurs. Only for events of the whole society.
     """
 
     name: str
     meaning: str
     per_agent: bool = True
     level: bool = False
+    landmark: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a landmark that is each agent's own, or a level."""
+        if self.landmark and (self.per_agent or self.level):
+            raise GameError(f"event {self.name}: a landmark is counted for the whole society")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,11 +24,9 @@ def to_plain(value: Any, place: str = "configuration") -> Any:
     Schedules become their written form, infinity the text `inf`.
 
     Raises:
-        ConfigError: a value that has no such form, such as a schedule that waits for a trigger.
+        ConfigError: a value that has no such form.
     """
     if isinstance(value, Schedule):
-        if value.trigger is not None:
-            raise ConfigError(f"{place}: a schedule that waits for {value.trigger.metric} has no written form")
         return write_weight(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from suasion.agents import Experiment, Learner, Report, init, update
+from suasion.agents import Experiment, Learner, Ratio, Report, init, update
 from suasion.games import Spec
 from suasion.records import MetricsWriter, RecordError, RunPaths, create_run, newest_checkpoint, sweep
 from suasion.runs._checkpoint import not_finite, restore_learner, save_learner
@@ -250,8 +250,7 @@ def metrics_row(spec: Spec, reports: Sequence[Report]) -> dict[str, Any]:
         `episode/length`, `episode/return`, `episode/returns` and `episode/<event>` for each event of the game.
     """
     row: dict[str, Any] = {
-        name: np.mean([report.metrics[name] for report in reports], 0, dtype=np.float64).astype(np.float32)
-        for name in reports[0].metrics
+        name: _over_updates([report.metrics[name] for report in reports]) for name in reports[0].metrics
     }
     finished = jax.tree.map(lambda *each: np.sum(each, 0, dtype=np.float64), *(report.finished for report in reports))
     episodes = int(finished.episodes)
@@ -271,6 +270,16 @@ def metrics_row(spec: Spec, reports: Sequence[Report]) -> dict[str, Any]:
     return row
 
 
+def _over_updates(metrics: Sequence[Any]) -> Any:
+    """The mean of a metric over updates; a ratio is divided after the sums, and None where nothing was counted."""
+    ratios = [metric for metric in metrics if isinstance(metric, Ratio)]
+    if not ratios:
+        return np.mean([np.asarray(metric) for metric in metrics], 0, dtype=np.float64).astype(np.float32)
+    total, times = (np.sum([np.asarray(part) for part in parts], 0, np.float64) for parts in zip(*ratios, strict=True))
+    each = [np.float32(a / b) if b > 0 else None for a, b in zip(total.flat, times.flat, strict=True)]
+    return each if total.ndim else each[0]
+
+
 def non_finite(row: Mapping[str, Any]) -> list[str]:
     """The keys of a row that are not finite, `reward/shared[1]` for an agent's; causes before what follows from them.
 
@@ -280,6 +289,8 @@ def non_finite(row: Mapping[str, Any]) -> list[str]:
     for key, value in row.items():
         if value is None:
             continue
+        if isinstance(value, list):  # undefined entries are not bad ones
+            value = [0.0 if entry is None else entry for entry in value]
         bad = ~np.isfinite(np.asarray(value, np.float64))
         found += [f"{key}[{index}]" for index in np.flatnonzero(bad)] if bad.ndim else [key] * bool(bad)
     return sorted(found, key=_rank)
