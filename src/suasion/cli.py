@@ -104,6 +104,45 @@ class LearningOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class InfluenceOptions:
+    """Rewards for influencing others; their weight is that of --reward influence=SCHEDULE. Agents count from 0."""
+
+    influence: Annotated[
+        Literal["basic", "model", "simulator"] | None,
+        arg(metavar="{basic,model,simulator}", help_behavior_hint="(default: none)"),
+    ] = None
+    """How it is known what others would have done: `basic`: they see influencers act first; `model`: every agent
+    learns a model of the others; `simulator`: the game is played again for every action."""
+    divergence: Annotated[
+        Literal["kl", "jsd", "pmi"] | None, arg(metavar="{kl,jsd,pmi}", help_behavior_hint=_PRESET)
+    ] = None
+    """How far what others do lies from what they would do on average."""
+    influencers: Annotated[str | None, arg(metavar="I,J,...", help_behavior_hint=_PRESET)] = None
+    """Agents whose influence counts."""
+    influenced: Annotated[str | None, arg(metavar="I,J,...", help_behavior_hint=_PRESET)] = None
+    """Agents on whom it counts."""
+    visible_only: bool = False
+    """Count influence only on agents in view."""
+    to_influenced: bool = False
+    """Pay agents the influence of others on them as well."""
+    samples: Whole = None
+    """Counterfactual actions to draw; 0 for an exact sum over all."""
+    negative: bool = False
+    """Allow negative weights: agents are paid for not influencing."""
+    model_encoder: Annotated[
+        Literal["shared", "convolution", "classes"] | None,
+        arg(metavar="{shared,convolution,classes}", help_behavior_hint=_PRESET),
+    ] = None
+    """Model of others: it reads the policy's features, or has an encoder of its own."""
+    model_width: Whole = None
+    """Model of others: units of its memory."""
+    model_rate: Timetable = None
+    """Model of others: learning rate."""
+    model_visible_only: bool = False
+    """Model of others: learn only from agents in view."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
     """Train agents in a game. An interrupted run goes on: give the same command again.
 
@@ -114,8 +153,9 @@ class Train:
     game: Positional[Annotated[str, arg(metavar="GAME")]]
     """A name (`suasion games` lists them), or the file of a map or of a payoff table."""
     reward: Annotated[tuple[str, ...], arg(metavar="NAME=SCHEDULE"), UseAppendAction] = ()
-    """What agents are paid: extrinsic=1 (the own reward; if left out) or shared=1 (the mean of all); several add up.
-    One weight for each agent: extrinsic=1/1/0."""
+    """What agents are paid: extrinsic=1 (the own reward; if left out), shared=1 (the mean of all) or, with
+    --influence, influence=10; several add up. One weight for each agent: extrinsic=1/1/0. A weight that waits:
+    when(METRIC>=NUMBER,UPDATES):0@0,1@0."""
     seed: int = 0
     """Of all chance; of the first run if there are several."""
     seeds: int = 1
@@ -131,6 +171,7 @@ class Train:
     rules: GameOptions = GameOptions()
     network: NetworkOptions = NetworkOptions()
     learning: LearningOptions = LearningOptions()
+    social: InfluenceOptions = InfluenceOptions()
 
     def run(self) -> int:
         """Train every seed in turn."""
@@ -166,7 +207,19 @@ class Train:
         """The configuration of one seed: the preset with what was given."""
         from suasion.runs import configure
 
-        rules, network, learning = self.rules, self.network, self.learning
+        rules, network, learning, social = self.rules, self.network, self.learning, self.social
+        influence = _given(
+            mode=social.influence,
+            divergence=social.divergence,
+            influencers=_agents("influencers", social.influencers),
+            influenced=_agents("influenced", social.influenced),
+            visible_only=social.visible_only or None,
+            to_influenced=social.to_influenced or None,
+            samples=social.samples,
+            negative=social.negative or None,
+        )
+        if influence and social.influence is None:
+            raise InputError(f"{', '.join(influence)}: what for? --influence says how influence is measured")
         return configure(
             self.game,
             size=rules.size,
@@ -179,6 +232,13 @@ class Train:
             steps=learning.steps,
             log_every=self.log_every,
             seed=seed,
+            influence=influence or None,
+            model=_given(
+                encoder=social.model_encoder,
+                width=social.model_width,
+                learning_rate=social.model_rate,
+                visible_only=social.model_visible_only or None,
+            ),
             policy=_given(
                 core=network.core,
                 width=network.width,
@@ -249,14 +309,10 @@ class Render:
 
     def run(self) -> int:
         """Play, keep and draw them."""
-        from suasion.records import find_runs
         from suasion.runs import load_run, play_run, write_episodes
         from suasion.viewing import write_gif
 
-        found = find_runs(self.folder)
-        if len(found) > 1:
-            raise InputError(f"{self.folder} holds {len(found)} runs; name one, such as {found[0]}")
-        run = load_run(found[0])
+        run = load_run(_single_run(self.folder))
         for message in run.rejected:
             complain(f"passed over: {message}")
         episodes = play_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
@@ -265,6 +321,42 @@ class Render:
             out.mkdir(parents=True, exist_ok=True)
             picture = write_gif(episode, out / f"{path.stem}.gif", fps=self.fps, scale=self.scale, every=self.every)
             print(f"{picture}  reward {episode.rewards.sum():.1f}")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Influence:
+    """Say who influenced whom: play episodes with the agents of a run and measure it, in nats.
+
+    Influence is measured as the run's own reward sees it, where it has one, and exactly, by playing every step again
+    for every action. The episodes are kept in the run, with the influence of every agent on every other in each step.
+    """
+
+    folder: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Folder of a run; its newest checkpoint plays."""
+    episodes: int = 32
+    """How many."""
+    seed: int = 0
+    """Of all chance in them."""
+    greedy: bool = False
+    """Take the most probable actions instead of drawing them."""
+
+    def run(self) -> int:
+        """Play, measure, keep, and print a table."""
+        from suasion.records import write_whole
+        from suasion.runs import load_run, observe_run, write_episodes
+        from suasion.viewing import measures_table
+
+        run = load_run(_single_run(self.folder))
+        for message in run.rejected:
+            complain(f"passed over: {message}")
+        seen = observe_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
+        write_episodes(run, seen.episodes)
+        table = measures_table(seen.measures, seen.titles)
+        path = run.path / ("influence-greedy.md" if self.greedy else "influence.md")
+        write_whole(path, [table.encode()])
+        print(table)
+        print(path)
         return 0
 
 
@@ -328,7 +420,34 @@ class Demo:
         return 0
 
 
-COMMANDS: dict[str, Any] = {"train": Train, "plot": Plot, "render": Render, "games": Games, "demo": Demo}
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "plot": Plot,
+    "render": Render,
+    "influence": Influence,
+    "games": Games,
+    "demo": Demo,
+}
+
+
+def _single_run(folder: Path) -> Path:
+    """The one run in a folder."""
+    from suasion.records import find_runs
+
+    found = find_runs(folder)
+    if len(found) > 1:
+        raise InputError(f"{folder} holds {len(found)} runs; name one, such as {found[0]}")
+    return found[0]
+
+
+def _agents(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Numbers between commas."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--{option} {text}: write agents' numbers, such as 0,2") from None
 
 
 def _given(**options: Any) -> dict[str, Any]:

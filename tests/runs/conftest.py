@@ -1,6 +1,7 @@
 """A run so small that its compilation is all it costs; every test uses the same shapes, so that there is only one."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,3 +34,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "tiny" / "seed-0"
     train(_tiny(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def documented() -> Callable[[str], bool]:
+    """Whether docs/metrics.md explains a key: the first cell of a table row; <words> stand for names."""
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    names = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert len(names) == len(set(names))
+    patterns = [
+        re.compile(re.sub(r"<\w+>", r"[^/]+", re.escape(name).replace(r"\<", "<").replace(r"\>", ">")))
+        for name in names
+    ]
+    return lambda key: any(pattern.fullmatch(key) for pattern in patterns)

@@ -13,7 +13,6 @@ from suasion.agents import LearnerConfig, Optimiser, Schedule, Trigger, constant
 from suasion.games import GameError, catalogue
 from suasion.networks import PolicyConfig
 from suasion.runs import SIZED, ConfigError, RunConfig, build, configure, preset
-from suasion.runs._plain import to_plain
 
 # Drawn as plain values and built in the test: the type checks inside constructors draw random numbers of their own,
 # which hypothesis forbids while it draws.
@@ -140,15 +139,66 @@ def test_wrong_values_are_named(path: tuple[str, ...], value: Any, message: str)
         RunConfig.from_json(replaced(configure("recall").to_json(), path, value))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Scheduled:
-    entropy_weight: Schedule
+def test_a_weight_that_waits_is_part_of_the_file() -> None:
+    weight = "when(reward/extrinsic[1]>=0.5,3):0@0,1@100/1"
+    config = configure("prisoners-dilemma", rewards=(f"extrinsic={weight}",))
+    again = RunConfig.from_json(json.loads(json.dumps(config.to_json())))
+    assert again == config
+    assert build(again).triggers == (Trigger(metric="reward/extrinsic[1]", at_least=0.5, updates=3),)
 
 
-def test_a_waiting_schedule_has_no_written_form() -> None:
-    waiting = Schedule(((0, 0.0),), Trigger(metric="episode/return", at_least=1.0))
-    with pytest.raises(ConfigError, match="entropy_weight: a schedule that waits for episode/return"):
-        to_plain(_Scheduled(entropy_weight=waiting))
+@pytest.mark.parametrize("mode", ["basic", "model", "simulator"])
+@pytest.mark.parametrize("game", ["harvest", "cleanup", "box-trapped", "stag-hunt"])
+def test_every_preset_with_influence_builds_and_reads_back(game: str, mode: str) -> None:
+    config = configure(game, influence={"mode": mode}, model={"learning_rate": "0.02", "width": 8})
+    again = RunConfig.from_json(json.loads(json.dumps(config.to_json())))
+    assert again == config
+    experiment = build(again)
+    assert [name for name, _, _ in experiment.rewards.terms] == ["extrinsic", "influence"]
+    assert [name for name, _ in experiment.auxiliary] == (["model"] if mode == "model" else [])
+    assert len(experiment.policy.stages) == (2 if mode == "basic" else 1)
+    assert experiment.states == (mode == "simulator")
+    assert mode in config.slug
+    assert config.influence is not None
+    assert config.influence.model.width == 8
+    assert config.influence.model.optimiser.learning_rate == constant(0.02)
+
+
+def test_influence_that_is_not_named_is_measured_and_not_paid() -> None:
+    config = configure("stag-hunt", influence={"mode": "basic"}, rewards=("extrinsic=1",))
+    assert config.rewards == (("extrinsic", "1"), ("influence", "0"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rewards": ("influence=1",)}, "needs a mode of influence"),
+        ({"model": {"width": 3}}, "give its mode"),
+        ({"influence": {"divergence": "kl"}}, "influence needs a mode"),
+        ({"influence": {"mode": "model"}, "rewards": ("influence=1@0,-2@10",)}, "weight -2 at step 10 is negative"),
+        ({"influence": {"mode": "basic", "influencers": (0, 1)}}, "nobody is left"),
+        ({"influence": {"mode": "basic", "influencers": (0,), "influenced": (0, 1)}}, "disjoint"),
+        ({"influence": {"mode": "model", "influencers": (2,)}}, "there is no agent 2"),
+        ({"influence": {"mode": "model", "samples": 3}}, "exact"),
+        ({"influence": {"mode": "model"}, "model": {"wdith": 3}}, "did you mean 'width'"),
+        ({"rewards": ("extrinsic=when(reward/joy>=1,2):0@0,1@0",)}, "reward/joy, which is never measured"),
+        ({"rewards": ("extrinsic=when(reward/total>=1,999999):0@0,1@0",)}, "it can never fire"),
+        ({"rewards": ("extrinsic=when(reward/total>=inf,2):0@0,1@0",)}, "must be finite"),
+    ],
+)
+def test_influence_that_cannot_be_configured(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        configure("prisoners-dilemma", **changes)
+
+
+def test_one_agent_alone_influences_nobody() -> None:
+    with pytest.raises(ValueError, match="nobody to influence"):
+        configure("harvest", agents=1, influence={"mode": "model"})
+
+
+def test_a_negative_weight_may_be_asked_for() -> None:
+    config = configure("stag-hunt", influence={"mode": "basic", "negative": True}, rewards=("influence=-1",))
+    assert config.rewards == (("influence", "-1"),)
 
 
 @pytest.mark.parametrize(

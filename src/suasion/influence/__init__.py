@@ -1,4 +1,28 @@
-"""Social influence: counterfactuals, communication, models of others, their measures (JAX).
+"""Social influence (JAX): rewards for what one agent's action changes in what others do next (Jaques et al. 2019).
 
-Notes: N(14)-N(18), N-PMI, NX1-NX3 (Jaques et al. 2019). Nothing is in this room yet.
+For an influencer k and an agent j, with everything else (z) as it was, influence is (N(14) of the notes)
+$D[p(a^j \\mid a^k, z) \\| \\sum_{\\tilde a} \\pi^k(\\tilde a) p(a^j \\mid \\tilde a, z)]$ in nats; averaged over k's
+policy it is the mutual information of the two actions. Where p comes from is a
+`Counterfactual`: `Basic` asks j's own policy, which sees k act in the same step (experiment I); `Foreseen` asks the
+`ModelOfOthers` that k learns (experiment III); `Simulated` plays the step again for every action of k and asks j's own
+policy, which is exact: a reward of its own, and the yardstick of the other two. `Influence` is the reward term that
+pays any of them; `measure` gives the same numbers for whole episodes; what agents then do is in `_behaviour`.
 """
+
+from suasion.influence._behaviour import Behaviour as Behaviour
+from suasion.influence._behaviour import behaviour as behaviour
+from suasion.influence._config import InfluenceConfig as InfluenceConfig
+from suasion.influence._counterfactual import Basic as Basic
+from suasion.influence._counterfactual import Counterfactual as Counterfactual
+from suasion.influence._counterfactual import Foreseen as Foreseen
+from suasion.influence._counterfactual import Simulated as Simulated
+from suasion.influence._divergence import Divergence as Divergence
+from suasion.influence._divergence import Imagined as Imagined
+from suasion.influence._divergence import divergence as divergence
+from suasion.influence._measure import Measured as Measured
+from suasion.influence._measure import measure as measure
+from suasion.influence._model import ModelConfig as ModelConfig
+from suasion.influence._model import ModelOfOthers as ModelOfOthers
+from suasion.influence._reward import Influence as Influence
+from suasion.influence._reward import influences as influences
+from suasion.influence._reward import phases as phases

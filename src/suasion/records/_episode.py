@@ -20,7 +20,7 @@ _TEXTS = ("game", "note")
 _NAMES = ("classes", "actions_names", "agents")
 _NUMBERS = ("seed", "step")
 _REQUIRED = ("boards", "views", "actions", "rewards")
-_OPTIONAL = ("influence", "messages", "headings")
+_OPTIONAL = ("influence", "simulated", "messages", "headings")
 _EVENT = "events/"
 
 
@@ -40,6 +40,8 @@ class Episode:
         events: float32[t] or float32[t, n], counts or levels of each step, of the society or of each agent,
             by name.
         influence: float32[t, n, n], at [t, k, j] the influence of agent k on agent j in step t, in nats.
+            None: not measured.
+        simulated: float32[t, n, n], the same as the game itself says, each step played again for every action.
             None: not measured.
         messages: int16[t, n], the symbol each agent sent in each step; -1: none. None: no channel.
         agents: name of each agent.
@@ -66,6 +68,7 @@ class Episode:
     rewards: np.ndarray
     events: dict[str, np.ndarray]
     influence: np.ndarray | None = None
+    simulated: np.ndarray | None = None
     messages: np.ndarray | None = None
     agents: tuple[str, ...]
     seed: int
@@ -91,8 +94,9 @@ class Episode:
         for name, event in self.events.items():
             shape = (steps,) if event.ndim == 1 else (steps, agents)
             _check_array(f"events[{name!r}]", event, np.float32, shape)
-        if self.influence is not None:
-            _check_array("influence", self.influence, np.float32, (steps, agents, agents))
+        for name in ("influence", "simulated"):
+            if (pairs := getattr(self, name)) is not None:
+                _check_array(name, pairs, np.float32, (steps, agents, agents))
         if self.messages is not None:
             _check_array("messages", self.messages, np.int16, (steps, agents), (-1, 2**15))
         if self.headings is not None:

@@ -4,7 +4,7 @@
 `build` turns it into an experiment of `agents`. `train` fills a run's directory (see `records.create_run`): rows of
 metrics that are a function of the step alone, checkpoints of all that changes while learning, wall-clock times apart.
 An existing run of the same configuration goes on from its newest checkpoint. `play_run` plays episodes with the
-policies of a run.
+policies of a run; `observe_run` measures how its agents influence each other.
 """
 
 from suasion.runs._checkpoint import restore_learner as restore_learner
@@ -13,6 +13,8 @@ from suasion.runs._config import SIZED as SIZED
 from suasion.runs._config import RunConfig as RunConfig
 from suasion.runs._config import build as build
 from suasion.runs._config import configure as configure
+from suasion.runs._influence import Observed as Observed
+from suasion.runs._influence import observe_run as observe_run
 from suasion.runs._manifest import manifest as manifest
 from suasion.runs._plain import ConfigError as ConfigError
 from suasion.runs._play import LoadedRun as LoadedRun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import re
@@ -12,8 +13,21 @@ from typing import Any
 
 import jax
 
-from suasion.agents import TERMS, Experiment, LearnerConfig, Rewards, Schedule, Weight, parse_weight
+from suasion.agents import (
+    TERMS,
+    Experiment,
+    LearnerConfig,
+    Rewards,
+    RewardTerm,
+    Schedule,
+    Weight,
+    init,
+    parse_weight,
+    triggers,
+    update,
+)
 from suasion.games import Game, catalogue, make
+from suasion.influence import InfluenceConfig
 from suasion.networks import Policy, PolicyConfig
 from suasion.runs._plain import ConfigError, from_plain, read_schedule, to_plain
 from suasion.runs._presets import preset
@@ -38,6 +52,7 @@ class RunConfig:
         options: further numbers of the game by name, such as ("hit_cost", 5.0).
         policy: the network.
         learner: how the agents learn.
+        influence: how influence is measured; None for not at all. Its reward term is called `influence`.
         rewards: name and weight of each reward term; a weight in its written form (see `parse_weight`).
         steps: environment steps to train for, over all environments; rounded up to whole rows of metrics.
         log_every: updates in one row of metrics.
@@ -45,7 +60,7 @@ class RunConfig:
 
     Raises:
         ConfigError: a number out of range, an unknown reward term (the nearest name is offered), a weight that
-            cannot be read.
+            cannot be read, a trigger that can never fire.
     """
 
     game: str
@@ -58,6 +73,7 @@ class RunConfig:
     options: tuple[tuple[str, float], ...] = ()
     policy: PolicyConfig = PolicyConfig()
     learner: LearnerConfig = LearnerConfig()
+    influence: InfluenceConfig | None = None
     rewards: tuple[tuple[str, str], ...] = (("extrinsic", "1"),)
     steps: int
     log_every: int = 1
@@ -71,7 +87,7 @@ class RunConfig:
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed is {self.seed}, must lie in 0..{LARGEST_SEED}")
         _check_options(tuple(name for name, _ in self.options))
-        _reward_terms(self.rewards)
+        _check_triggers(_reward_terms(self.rewards, self.influence), self.updates)
 
     @property
     def updates(self) -> int:
@@ -83,7 +99,8 @@ class RunConfig:
     def label(self) -> str:
         """Short words for people: `harvest small extrinsic`."""
         sized = f" {self.size}" if self.game in SIZED else ""
-        return f"{self.game}{sized} {_slug(self.rewards)}"
+        mode = "" if self.influence is None else f" {self.influence.mode}"
+        return f"{self.game}{sized}{mode} {_slug(self.rewards)}"
 
     @property
     def slug(self) -> str:
@@ -111,6 +128,7 @@ class RunConfig:
 
 
 SIZED = ("harvest", "cleanup")
+INFLUENCE = "influence"  # name of the reward term
 
 
 def configure(
@@ -126,6 +144,8 @@ def configure(
     steps: int | None = None,
     log_every: int | None = None,
     seed: int = 0,
+    influence: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
     policy: Mapping[str, Any] | None = None,
     learner: Mapping[str, Any] | None = None,
     optimiser: Mapping[str, Any] | None = None,
@@ -144,6 +164,9 @@ def configure(
         steps: environment steps to train for.
         log_every: updates in one row of metrics.
         seed: of all chance.
+        influence: fields of `InfluenceConfig`, at least the mode; None for no influence at all. Rewards that do not
+            name `influence` give it the weight 0: it is measured and not paid.
+        model: fields of `ModelConfig` and of its optimiser that differ from the preset.
         policy: fields of `PolicyConfig` that differ from the preset.
         learner: fields of `LearnerConfig`; schedules may be given in their written form.
         optimiser: fields of `Optimiser`, likewise.
@@ -161,7 +184,8 @@ def configure(
     common: dict[str, Any] = {"size": size, "variant": variant, "agents": agents, "view": view, "horizon": horizon}
     made = make(game, **common, **_whole(given.items()))
     name, text = _identity(game, made)
-    start = preset(name, size)
+    mode = dict(influence or {}).get("mode")
+    start = preset(name, size, mode)
     learner = _shards(start.learner) | dict(learner or {})
     config = RunConfig(
         game=name,
@@ -174,12 +198,13 @@ def configure(
         options=_resolved(made, given),
         policy=_replaced(start.policy, policy or {}),
         learner=_replaced(start.learner, {**learner, **_optimiser(start.learner, optimiser or {})}),
-        rewards=tuple(_split_reward(reward) for reward in rewards) or start.rewards,
+        influence=_influence(start.influence, influence, model),
+        rewards=_rewards(rewards, start.rewards, mode is not None),
         steps=start.steps if steps is None else steps,
         log_every=start.log_every if log_every is None else log_every,
         seed=seed,
     )
-    build(config)
+    _check_metrics(build(config))
     return config
 
 
@@ -197,17 +222,27 @@ def build(config: RunConfig) -> Experiment:
         ConfigError: a weight for another number of agents.
         ValueError: a policy that does not fit the game.
     """
-    game = build_game(config)
-    terms = _reward_terms(config.rewards)
-    for name, weight in terms:
+    game, influence = build_game(config), config.influence
+    terms: list[tuple[str, RewardTerm, Weight]] = []
+    for name, weight in _reward_terms(config.rewards, influence):
         if isinstance(weight, tuple) and len(weight) != game.spec.agents:
             raise ConfigError(f"reward {name}: {len(weight)} weights for {game.spec.agents} agents")
+        terms.append((name, TERMS[name]() if name in TERMS else influence.term(game), weight))  # type: ignore[union-attr]
     return Experiment(
         game=game,
-        policy=Policy(spec=game.spec, config=config.policy),
+        policy=Policy(spec=game.spec, config=config.policy, stages=influence.stages(game.spec) if influence else ()),
         config=config.learner,
-        rewards=Rewards(tuple((name, TERMS[name](), weight) for name, weight in terms)),
+        rewards=Rewards(tuple(terms)),
+        auxiliary=influence.auxiliary() if influence else (),
+        states=influence is not None and influence.mode == "simulator",
     )
+
+
+def _check_metrics(experiment: Experiment) -> None:
+    """Triggers wait for metrics that are measured: known once an update has been traced, which takes a while."""
+    if experiment.triggers:
+        learner = jax.eval_shape(functools.partial(init, experiment), jax.eval_shape(lambda: jax.random.key(0)))
+        jax.eval_shape(functools.partial(update, experiment), learner)
 
 
 def build_game(config: RunConfig) -> Game:
@@ -272,26 +307,79 @@ def _optimiser(start: LearnerConfig, changes: Mapping[str, Any]) -> dict[str, An
 def _split_reward(text: str) -> tuple[str, str]:
     name, equals, weight = text.partition("=")
     if not equals or not name.strip() or not weight.strip():
-        raise ConfigError(f"reward {text!r}: write NAME=WEIGHT, such as extrinsic=1; names are {', '.join(TERMS)}")
+        raise ConfigError(
+            f"reward {text!r}: write NAME=WEIGHT, such as extrinsic=1; names are {', '.join((*TERMS, INFLUENCE))}"
+        )
     return name.strip(), weight.strip()
 
 
-def _reward_terms(rewards: tuple[tuple[str, str], ...]) -> tuple[tuple[str, Weight], ...]:
+def _influence(
+    start: InfluenceConfig | None, changes: Mapping[str, Any] | None, model: Mapping[str, Any] | None
+) -> InfluenceConfig | None:
+    if changes is None:
+        if model:
+            raise ConfigError("a model of others is part of an experiment with influence: give its mode")
+        return None
+    if "mode" not in changes:
+        raise ConfigError("influence needs a mode: basic, model or simulator")
+    first = start or InfluenceConfig(mode=changes["mode"])
+    given = dict(model or {})
+    known = {field.name for field in dataclasses.fields(first.model.optimiser)}
+    rate = {name: given.pop(name) for name in known & given.keys()}
+    changed = _replaced(first.model, given | {"optimiser": _replaced(first.model.optimiser, rate)})
+    return _replaced(first, {**changes, "model": changed})
+
+
+def _rewards(given: Sequence[str], start: tuple[tuple[str, str], ...], influence: bool) -> tuple[tuple[str, str], ...]:
+    """What was given or the preset's; influence that nobody named is measured and not paid."""
+    rewards = tuple(_split_reward(reward) for reward in given) or start
+    if influence and all(name != INFLUENCE for name, _ in rewards):
+        rewards += ((INFLUENCE, "0"),)
+    return rewards
+
+
+def _check_triggers(terms: tuple[tuple[str, Weight], ...], updates: int) -> None:
+    for trigger in triggers(tuple(weight for _, weight in terms)):
+        if trigger.updates > updates:
+            raise ConfigError(
+                f"a trigger waits for {trigger.updates} updates with {trigger.metric} >= {trigger.at_least:g}, "
+                f"the run has {updates}: it can never fire"
+            )
+
+
+def _reward_terms(
+    rewards: tuple[tuple[str, str], ...], influence: InfluenceConfig | None
+) -> tuple[tuple[str, Weight], ...]:
     """The weights, read."""
     if not rewards:
         raise ConfigError("no reward term: agents without a reward learn nothing")
     names = [name for name, _ in rewards]
     terms = []
     for name, text in rewards:
-        if name not in TERMS:
-            raise ConfigError(f"unknown reward {name!r}{_nearest(name, list(TERMS))}; rewards are {', '.join(TERMS)}")
+        if name == INFLUENCE and influence is None:
+            raise ConfigError("reward influence needs a mode of influence: basic, model or simulator")
+        known = (*TERMS, INFLUENCE)
+        if name not in known:
+            raise ConfigError(f"unknown reward {name!r}{_nearest(name, known)}; rewards are {', '.join(known)}")
         if names.count(name) > 1:
             raise ConfigError(f"reward {name} is given {names.count(name)} times")
         try:
             terms.append((name, parse_weight(text)))
         except ValueError as error:
             raise ConfigError(f"reward {name}: {error}") from error
+        if name == INFLUENCE and influence is not None and not influence.negative:
+            _check_not_negative(terms[-1][1])
     return tuple(terms)
+
+
+def _check_not_negative(weight: Weight) -> None:
+    for schedule in weight if isinstance(weight, tuple) else (weight,):
+        for step, value in schedule.points:
+            if value < 0:
+                raise ConfigError(
+                    f"reward {INFLUENCE}: weight {value:g} at step {step} is negative, which pays agents for not "
+                    f"influencing; say so (negative) if it is meant"
+                )
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

@@ -80,14 +80,24 @@ def play_run(run: LoadedRun | str | Path, *, episodes: int = 1, seed: int = 0, g
         ConfigError: a number out of range.
         ValueError: a game without a time limit.
     """
+    opened = run if isinstance(run, LoadedRun) else load_run(run)
+    played = played_run(opened, episodes=episodes, seed=seed, greedy=greedy)
+    return records(opened, jax.device_get(played), seed)
+
+
+def played_run(run: LoadedRun, *, episodes: int, seed: int, greedy: bool) -> Played:
+    """The episodes of `play_run` as arrays, with their trajectory.
+
+    Raises:
+        ConfigError: a number out of range.
+        ValueError: a game without a time limit.
+    """
     if episodes < 1:
         raise ConfigError(f"episodes is {episodes}, must be at least 1")
     if not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"seed is {seed}, must lie in 0..{LARGEST_SEED}")
-    opened = run if isinstance(run, LoadedRun) else load_run(run)
-    experiment, params = opened.experiment, opened.learner.params.policy
-    played = _play(experiment.game, experiment.policy, params, jax.random.key(seed), episodes, greedy=greedy)
-    return _records(opened, jax.device_get(played), seed)
+    experiment, params = run.experiment, run.learner.params.policy
+    return _play(experiment.game, experiment.policy, params, jax.random.key(seed), episodes, greedy=greedy)
 
 
 def write_episodes(run: LoadedRun, episodes: Sequence[Episode]) -> list[Path]:
@@ -110,7 +120,8 @@ def measures(episodes: Sequence[Episode]) -> list[dict[str, Measure]]:
     return [society(episode.rewards, episode.events) for episode in episodes]
 
 
-def _records(run: LoadedRun, played: Played, seed: int) -> list[Episode]:
+def records(run: LoadedRun, played: Played, seed: int) -> list[Episode]:
+    """What was played (NumPy arrays), as records."""
     spec = run.experiment.game.spec
     names = tuple(f"agent {k + 1}" for k in range(spec.agents))
     drawn = all(name in spec.classes for name in names)

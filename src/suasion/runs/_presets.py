@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 
 from suasion.agents import LearnerConfig, Optimiser, Schedule, constant
+from suasion.influence import InfluenceConfig, ModelConfig
 from suasion.networks import PolicyConfig
 
 
@@ -22,6 +23,7 @@ class Preset:
         steps: environment steps to train for.
         rewards: name and weight of each reward term.
         log_every: updates in one row of metrics.
+        influence: how influence is measured, if at all.
     """
 
     policy: PolicyConfig = PolicyConfig()
@@ -29,16 +31,41 @@ class Preset:
     steps: int = 960_000
     rewards: tuple[tuple[str, str], ...] = (("extrinsic", "1"),)
     log_every: int = 1
+    influence: InfluenceConfig | None = None
 
 
-def preset(game: str, size: str = "small") -> Preset:
+def preset(game: str, size: str = "small", mode: str | None = None) -> Preset:
     """The preset of a game; games that have none of their own are matrix games.
 
     Args:
         game: name in the catalogue of games.
         size: `small` or `paper`; only Harvest and Cleanup have two.
+        mode: of influence; None for none.
     """
-    return _PRESETS.get((game, size), _PRESETS.get((game, "small"), _matrix))()
+    start = _PRESETS.get((game, size), _PRESETS.get((game, "small"), _matrix))()
+    return start if mode is None else _INFLUENCE.get(game, _influence)(start, mode)
+
+
+def _influence(start: Preset, mode: str) -> Preset:
+    """Influence on a game that has no recipe of its own."""
+    config = InfluenceConfig(mode=mode, model=ModelConfig(encoder="shared", width=start.policy.width))  # type: ignore[arg-type]
+    # A model of others knows what they did last; so must the policy that is to use it (Jaques et al. 2019).
+    policy = dataclasses.replace(start.policy, last_actions=start.policy.last_actions or mode == "model")
+    return dataclasses.replace(
+        start, influence=config, policy=policy, rewards=(("extrinsic", "1"), ("influence", "0.1"))
+    )
+
+
+def _box_influence(start: Preset, mode: str) -> Preset:
+    """Influence first, apples later: with apples from the start the box is left alone before there is influence.
+
+    The free agent's own reward begins after 480,000 steps; a model of others of its own, that learns five times faster
+    than the policy. Opening costs 2 to 5 apples, influence is about half a nat a step: hence the weight of 10.
+    """
+    model = ModelConfig(encoder="classes", hidden=(64,), width=64, optimiser=Optimiser(learning_rate=constant(1e-2)))
+    config = InfluenceConfig(mode=mode, influencers=(0,), influenced=(1,), model=model)  # type: ignore[arg-type]
+    rewards = (("extrinsic", "0@0,0@480000,1@480000/1"), ("influence", "10/0"))
+    return dataclasses.replace(start, influence=config, rewards=rewards)
 
 
 def _small_harvest() -> Preset:
@@ -113,3 +140,5 @@ _PRESETS: dict[tuple[str, str], Callable[[], Preset]] = {
     ("box-trapped", "small"): _box_trapped,
     ("recall", "small"): _recall,
 }
+
+_INFLUENCE: dict[str, Callable[[Preset, str], Preset]] = {"box-trapped": _box_influence}

@@ -39,6 +39,26 @@ def comparison_table(
     return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
 
 
+def measures_table(measures: Sequence[Mapping[str, float | None]], titles: Mapping[str, str]) -> str:
+    """A Markdown table with a line for each measure: mean ± half-width of the 95 % interval over episodes.
+
+    Args:
+        measures: of each episode by name; None where undefined.
+        titles: the measures to show, in order, with their titles.
+
+    Returns:
+        The table, ending with a line break.
+
+    Raises:
+        ValueError: no measure, no episode, or a value that is not finite; named.
+    """
+    if not measures or not titles:
+        raise ValueError(f"{len(measures)} episodes and {len(titles)} measures; a table needs at least 1 of each")
+    lines = [["measure", f"mean ± 95 % over {len(measures)} episodes"], ["---", "---:"]]
+    lines += [[title, _cell([each[name] for each in measures], repr(name))] for name, title in titles.items()]
+    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
+
+
 def _values(row: Mapping[str, Sequence[float | None]], column: str, label: str) -> Sequence[float | None]:
     if column not in row:
         raise ValueError(f"row {label!r} has no column {column!r}; it has {', '.join(map(repr, row))}")

@@ -1,0 +1,90 @@
+"""Runs with influence: files, going on, and what was done to whom."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from suasion.records import read_episode, read_metrics
+from suasion.runs import RunConfig, configure, observe_run, train, write_episodes
+from suasion.runs._play import load_run
+
+
+def _box(mode: str, **changes: Any) -> RunConfig:
+    return configure(
+        "box-trapped",
+        horizon=6,
+        steps=48,
+        influence={"mode": mode},
+        model={"hidden": (4,), "width": 4},
+        policy={"hidden": (4,), "width": 4},
+        learner={"environments": 2, "steps": 4, "epochs": 1, "minibatches": 1, "staggered": True, "shards": 1},
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module", params=["model", "basic", "simulator"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    path = tmp_path_factory.mktemp(request.param) / "seed-0"
+    train(_box(request.param), path)
+    return request.param, path
+
+
+def test_metrics_are_there_and_documented(run: tuple[str, Path], documented: Callable[[str], bool]) -> None:
+    mode, path = run
+    rows = read_metrics(path / "metrics.jsonl").rows
+    assert {"influence/before_opened", "influence/on_agent_2", "reward/influence"} <= rows[0].keys()
+    assert ("model/cross_entropy" in rows[0]) == (mode == "model")
+    for key in sorted({key for row in rows for key in row}):
+        assert documented(key), f"{key} is not explained in docs/metrics.md"
+    # Nobody opens anything in a few steps' time for ever: some row has no opening, and says so.
+    assert any(row["influence/at_opened"] == [None, None] for row in rows)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(run: tuple[str, Path], tmp_path: Path) -> None:
+    mode, path = run
+    turns = iter(range(10))
+    train(_box(mode), tmp_path / "seed-0", stop=lambda: next(turns) >= 2)
+    train(_box(mode), tmp_path / "seed-0")
+    assert (tmp_path / "seed-0" / "metrics.jsonl").read_bytes() == (path / "metrics.jsonl").read_bytes()
+    newest = [sorted((folder / "checkpoints").iterdir())[-1] for folder in (path, tmp_path / "seed-0")]
+    assert newest[0].name == newest[1].name
+    assert newest[0].read_bytes() == newest[1].read_bytes()
+
+
+def test_who_influenced_whom(run: tuple[str, Path], tmp_path: Path) -> None:
+    mode, path = run
+    shutil.copytree(path, tmp_path / "seed-0")
+    opened = load_run(tmp_path / "seed-0")
+    seen = observe_run(opened, episodes=3)
+    again = observe_run(opened, episodes=3)
+    assert seen.measures == again.measures
+    assert set(seen.titles) <= set(seen.measures[0])
+    for name, wanted in (
+        ("influence_1", True),
+        ("simulated_1", mode != "basic"),
+        ("simulated_before_opened", mode != "basic"),
+    ):
+        assert (seen.measures[0].get(name) is not None) == wanted, name
+    written = write_episodes(opened, seen.episodes)
+    episode = read_episode(written[0])
+    np.testing.assert_array_equal(episode.influence, seen.episodes[0].influence)
+    assert (episode.simulated is None) == (mode == "basic")
+    assert episode.influence is not None
+    assert episode.influence.shape == (6, 2, 2)
+    assert not episode.influence[:, 1].any()  # the trapped agent is no influencer
+    if mode == "simulator":
+        np.testing.assert_array_equal(episode.influence, episode.simulated)
+    assert seen.measures[0]["influence_1"] == pytest.approx(float(episode.influence[:, 0].sum(-1).mean()), abs=1e-9)
+
+
+def test_a_run_without_influence_is_measured_exactly(trained: Path) -> None:
+    seen = observe_run(trained, episodes=2)
+    assert "influence_1" not in seen.titles
+    exact = seen.measures[0]["simulated_1"]
+    assert exact is not None
+    assert exact >= -1e-6  # rounding
+    assert seen.episodes[0].influence is not None
