@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import _report as report
-from benchmarks import environment, learning, start, training
+from benchmarks import box, coordination, environment, influence, learning, start, training
 from benchmarks._options import Options
 from benchmarks._peers import PEERS, find
 from benchmarks._processes import ROOT, BenchmarkError, say
@@ -19,6 +19,9 @@ BENCHMARKS: dict[str, ModuleType] = {
     "training": training,
     "start": start,
     "learning": learning,
+    "influence": influence,
+    "box": box,
+    "coordination": coordination,
 }
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)

@@ -59,13 +59,16 @@ def _influence(start: Preset, mode: str) -> Preset:
 def _box_influence(start: Preset, mode: str) -> Preset:
     """Influence first, apples later: with apples from the start the box is left alone before there is influence.
 
-    The free agent's own reward begins after 480,000 steps; a model of others of its own, that learns five times faster
-    than the policy. Opening costs 2 to 5 apples, influence is about half a nat a step: hence the weight of 10.
+    The free agent's own reward fades in from 320,000 to 600,000 steps. Until then its influence weighs little at first:
+    paid in full while the trapped agent still moves at random, it learns to stand at the door and almost never open.
+    Opening costs 2 to 5 apples, influence is some tenths of a nat a step: hence the weight of 10. Entropy keeps it from
+    becoming certain too early. The model of others is its own network and learns five times faster than the policy.
     """
     model = ModelConfig(encoder="classes", hidden=(64,), width=64, optimiser=Optimiser(learning_rate=constant(1e-2)))
     config = InfluenceConfig(mode=mode, influencers=(0,), influenced=(1,), model=model)  # type: ignore[arg-type]
-    rewards = (("extrinsic", "0@0,0@480000,1@480000/1"), ("influence", "10/0"))
-    return dataclasses.replace(start, influence=config, rewards=rewards)
+    learner = dataclasses.replace(start.learner, entropy_weight=Schedule(((0, 0.03), (600_000, 0.03), (600_000, 0.01))))
+    rewards = (("extrinsic", "0@0,0@320000,1@600000/1"), ("influence", "2@0,10@320000/0"))
+    return dataclasses.replace(start, influence=config, learner=learner, rewards=rewards, steps=720_000)
 
 
 def _small_harvest() -> Preset:

@@ -1,0 +1,83 @@
+"""Box Trapped: who opens, under which reward and curriculum, on seeds that nothing was chosen on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks import _report as report
+from benchmarks import _studies as studies
+from benchmarks._options import Options
+
+FRESH = range(100, 110)
+FEW = range(100, 103)
+_TRAIN = ("box-trapped", "--influence")
+_NEVER = ("--reward", "influence=0")
+_AT_ONCE = ("--reward", "extrinsic=1", "--reward", "influence=10/0")
+CONTROL = "beta = 0, same curriculum"
+MODEL = "model of others"
+COLUMNS = {
+    "opened": "opened",
+    "return_1": "return, free",
+    "return_2": "return, trapped",
+    "influence_at_opened": "influence at opening",
+    "simulated_at_opened": "simulator's",
+    "influence_after_opened": "after it",
+    "simulated_after_opened": "simulator's",
+    "influence_before_opened": "before it",
+}
+OPENED_BAR, CONTROL_BAR, SECONDS_BAR = 0.8, 0.05, 120.0
+
+
+def study() -> studies.Study:
+    """The conditions; the curriculum is that of the preset."""
+    from suasion.runs import configure
+
+    curriculum = dict(configure("box-trapped", influence={"mode": "model"}).rewards)["extrinsic"]
+    control = ("--reward", f"extrinsic={curriculum}", *_NEVER)
+    conditions = {
+        MODEL: (*_TRAIN, "model"),
+        CONTROL: (*_TRAIN, "model", *control),
+        "no curriculum": (*_TRAIN, "model", *_AT_ONCE),
+        "simulator": (*_TRAIN, "simulator"),
+        "basic": (*_TRAIN, "basic"),
+        "model of others, JSD": (*_TRAIN, "model", "--divergence", "jsd"),
+        "model of others, PMI": (*_TRAIN, "model", "--divergence", "pmi"),
+    }
+    seeds = {label: FRESH if label in (MODEL, CONTROL) else FEW for label in conditions}
+    return studies.Study(name="box-trapped", conditions=conditions, seeds=seeds)
+
+
+def settings(options: Options) -> dict[str, str]:
+    """What was measured, and how."""
+    each = "; ".join(f"{label}: `suasion train {' '.join(words)}`" for label, words in study().conditions.items())
+    return {
+        "commands under test": f"{each}; each with `--seed S --shards 1`, two runs at a time",
+        "opened": "share of 128 evaluation episodes with the final policies, actions sampled, in which the box is "
+        "opened",
+        "influence": "nats a step, of the free agent on the trapped one; simulator's: the exact one of the same steps",
+        "CPU": "seconds of the whole process of a run, compilation included",
+        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are",
+    }
+
+
+def run(options: Options) -> str:
+    """The Markdown of all conditions."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = studies.outcomes(study(), Path(os.environ.get(studies.FOLDER) or folder))
+    opened = {label: studies.values(seeds, "opened") for label, seeds in found.items()}
+    text = "\n## Conditions\n\n" + studies.summary(
+        found, {"opened": "opened", "return_1": "free", "return_2": "trapped"}
+    )
+    text += "\n" + report.bar("opened, model of others, median over seeds", [median(opened[MODEL])], least=OPENED_BAR)
+    above = sum(value > OPENED_BAR for value in opened[MODEL])
+    text += report.bar("seeds of the model of others above 0.8", [float(above)], least=8)
+    text += report.bar("opened, control, highest seed", [max(opened[CONTROL])], most=CONTROL_BAR)
+    cpu = [one.cpu for one in found[MODEL].values() if one.cpu is not None]
+    text += report.bar("CPU seconds a seed, model of others", cpu, most=SECONDS_BAR)
+    greedy = {label: studies.values(seeds, "opened", greedy=True) for label, seeds in found.items()}
+    rows = [(label, ", ".join(f"{value:.2f}" for value in each)) for label, each in greedy.items()]
+    text += "\n## Every seed\n\n" + studies.table(found, COLUMNS)
+    return text + "\n## Opened, greedy policies\n\n" + report.table(("condition", "opened, seed by seed"), rows)
