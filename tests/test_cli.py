@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from suasion import __version__, _demo
+from suasion import __version__, _demo_commons
 from suasion.cli import COMMANDS, main
-from suasion.records import find_runs, read_run
+from suasion.records import find_runs, read_episode, read_run
 from suasion.runs import play_run, train
 
 # The shapes of tests/runs, so that nothing is compiled twice.
@@ -74,6 +74,21 @@ def test_train_plot_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "no metric" not in fails(capsys, "plot", str(out), "--metric", "episode/retrun")
 
 
+def test_who_influenced_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *TINY, "--influence", "model", "--model-width", "4", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["influence", str(tmp_path), "--episodes", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "over 2 episodes" in shown
+    assert "| influence 1 (nats a step) |" in shown
+    assert "| simulated 2 (nats a step) |" in shown
+    kept = tmp_path / "seed-0" / "influence.md"
+    assert kept.read_text() in shown
+    episode = read_episode(tmp_path / "seed-0" / "episodes" / "step-000000000048-seed-0-1.suasion")
+    assert episode.influence is not None
+    assert episode.simulated is not None
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -91,12 +106,18 @@ def test_train_plot_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (("train", "harvest", "--option", "hit_cost"), "write NAME=NUMBER"),
         (("train", "harvest", "--option", "hit_cots=1"), "did you mean 'hit_cost'"),
         (("train", "recall", "--option", "delay=1", "--option", "delay=2"), "given more than once"),
+        (("train", "recall", "--influence", "model"), "nobody to influence"),
+        (("train", "harvest", "--divergence", "kl"), "divergence: what for?"),
+        (("train", "harvest", "--influence", "basic", "--influencers", "a"), "--influencers a: write agents' numbers"),
+        (("train", "harvest", "--influence", "basic", "--influencers", "0,1,2"), "nobody is left"),
+        (("train", "harvest", "--reward", "influence=1"), "needs a mode of influence"),
         (("train", "recall", "--seeds", "0"), "--seeds is 0"),
         (("train", "recall", "--seed", "-1"), "seed is -1"),
         (("train", "recall", "--steps", "0"), "steps is 0"),
         (("train", "recall", "--checkpoint-seconds", "0"), "--checkpoint-seconds is 0"),
         (("plot", "nowhere"), "no such directory"),
         (("render", "nowhere"), "no such directory"),
+        (("influence", "nowhere"), "no such directory"),
         (("demo", "--seeds", "0"), "--seeds is 0"),
     ],
 )
@@ -240,12 +261,12 @@ def test_the_demo_says_what_the_numbers_say() -> None:
     fall = np.linspace(30, 20, 30).tolist()
     # The mean of ten rows is largest where it holds 28, 29, 30 and the first seven of the fall: up to row 38.
     peak, end = np.mean([28, 29, 30, *fall[:7]]), np.mean(fall[-10:])
-    said = _demo._course([rows([*rise, *fall])])
+    said = _demo_commons._course([rows([*rise, *fall])])
     assert f"best at step 304 with {peak:.1f} and then lost {1 - end / peak:.0%} of it, ending at {end:.1f}" in said
     assert f"from {peak:.1f} then to {end:.1f} at the end" in said
-    assert "no collapse in this run" in _demo._course([rows(rise)])
-    assert "no curve" in _demo._course([rows([None, None])])
-    assert "end at 4.0" in _demo._course([rows([None, 3.0, 4.0])])
+    assert "no collapse in this run" in _demo_commons._course([rows(rise)])
+    assert "no curve" in _demo_commons._course([rows([None, None])])
+    assert "end at 4.0" in _demo_commons._course([rows([None, 3.0, 4.0])])
 
 
 @pytest.mark.slow
@@ -259,3 +280,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     selfish = np.mean([e.rewards.sum() for e in play_run(tmp_path / "runs/selfish/seed-0", episodes=4)])
     assert f"selfish agents together get {selfish:.1f} an episode" in shown
     assert "| selfish | 4 |" in (tmp_path / "table.md").read_text()
+    for name in ("box.png", "box-influence.gif", "box-without.gif", "box.md"):
+        assert str(tmp_path / name) in shown
+    assert "if it is paid for influence" in shown
+    assert "| without | 4 |" in (tmp_path / "box.md").read_text()

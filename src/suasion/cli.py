@@ -387,10 +387,11 @@ class Games:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Demo:
-    """The tragedy of the commons: train small Harvest with selfish and with shared reward, and draw what happened."""
+    """Train small Harvest with selfish and with shared reward, and Box Trapped with and without a reward for
+    influence, and draw what happened."""
 
     out: Annotated[Path, arg(metavar="FOLDER")] = Path("demo")
-    """Where everything goes: curves.png, selfish.gif, shared.gif, table.md and the runs."""
+    """Where everything goes: pictures, films, tables and the runs."""
     seeds: int = 1
     """Runs of each kind, of seeds 0, 1, ..."""
     steps: Whole = None
