@@ -27,6 +27,8 @@ class Study:
     Attributes:
         name: of its folder.
         conditions: label -> arguments of `suasion train`.
+        twins: label -> label of the condition whose weights, as they were in its run of the same seed, go before
+            those arguments: a control has the very curriculum of the run that it is compared with.
         seeds: of every condition, or by label where they differ.
         episodes: of the evaluation of each run, sampled and greedy.
     """
@@ -34,14 +36,16 @@ class Study:
     name: str
     conditions: Mapping[str, tuple[str, ...]]
     seeds: Mapping[str, Sequence[int]]
+    twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     episodes: int = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A trained run: CPU seconds (None if it had been there), and its measures, sampled and greedy."""
+    """A trained run: CPU seconds, its weights as they were, and its measures, sampled and greedy."""
 
-    cpu: float | None
+    cpu: float
+    rewards: dict[str, str]
     sampled: dict[str, float | None]
     greedy: dict[str, float | None]
 
@@ -50,12 +54,17 @@ def outcomes(study: Study, root: Path) -> dict[str, dict[int, Outcome]]:
     """Train and measure whatever is not there yet; condition -> seed -> outcome."""
     wanted = [(label, seed) for label in study.conditions for seed in study.seeds[label]]
     found: dict[str, dict[int, Outcome]] = {label: {} for label in study.conditions}
-    with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
-        tasks = {pool.submit(_one, study, root, label, seed): (label, seed) for label, seed in wanted}
-        for task in concurrent.futures.as_completed(tasks):
-            label, seed = tasks[task]
-            found[label][seed] = task.result()
-            say(f"  {study.name}: {label}, seed {seed} done")
+    # Twins first: others wait for how they went.
+    for turn in (
+        [one for one in wanted if one[0] not in study.twins],
+        [one for one in wanted if one[0] in study.twins],
+    ):
+        with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+            tasks = {pool.submit(_one, study, root, label, seed, found): (label, seed) for label, seed in turn}
+            for task in concurrent.futures.as_completed(tasks):
+                label, seed = tasks[task]
+                found[label][seed] = task.result()
+                say(f"  {study.name}: {label}, seed {seed} done")
     return {label: dict(sorted(seeds.items())) for label, seeds in found.items()}
 
 
@@ -64,12 +73,16 @@ def folder(root: Path, study: Study, label: str) -> Path:
     return root / study.name / "".join(c if c.isalnum() else "-" for c in label)
 
 
-def _one(study: Study, root: Path, label: str, seed: int) -> Outcome:
+def _one(study: Study, root: Path, label: str, seed: int, found: Mapping[str, Mapping[int, Outcome]]) -> Outcome:
     """One run; what was measured of it is kept beside it."""
     out = folder(root, study, label)
     kept = out / f"outcome-{seed}.json"
     if not kept.exists():
-        cpu = _train((*study.conditions[label], "--seed", str(seed), "--shards", "1"), out)
+        words = study.conditions[label]
+        if label in study.twins:
+            extrinsic = found[study.twins[label]][seed].rewards["extrinsic"]
+            words = (*words, "--reward", f"extrinsic={extrinsic}")
+        cpu = _train((*words, "--seed", str(seed), "--shards", "1"), out)
         worker = Contender(
             name=f"{label}, seed {seed}",
             module="_worker_observe",
@@ -98,7 +111,7 @@ def _train(arguments: Sequence[str], out: Path) -> float:
 def table(found: Mapping[str, Mapping[int, Outcome]], columns: Mapping[str, str]) -> str:
     """Every seed: the measures named by `columns` (name -> title), sampled, and CPU seconds."""
     rows = [
-        (label, str(seed), *(number(one.sampled.get(name)) for name in columns), number(one.cpu, ".0f"))
+        (label, str(seed), *(number(one.sampled.get(name)) for name in columns), f"{one.cpu:.0f}")
         for label, seeds in found.items()
         for seed, one in seeds.items()
     ]
@@ -141,7 +154,6 @@ def summary(found: Mapping[str, Mapping[int, Outcome]], names: Mapping[str, str]
         for name in names:
             each = values(seeds, name)
             cells.append(f"{median(each):.3g}; {interval(each)}" if each else "-")
-        cpu = [one.cpu for one in seeds.values() if one.cpu is not None]
-        rows.append((*cells, f"{median(cpu):.0f}" if cpu else "-"))
+        rows.append((*cells, f"{median(one.cpu for one in seeds.values()):.0f}"))
     head = ("condition", "seeds", *(f"{title}: median; mean ± 95 %" for title in names.values()), "CPU s, median")
     return report.table(head, rows)

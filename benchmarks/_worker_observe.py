@@ -12,10 +12,10 @@ def main() -> None:
     from suasion.cli import prepare_environment
 
     prepare_environment()
-    from suasion.runs import load_run, observe_run
+    from suasion.runs import load_run, observe_run, on_the_clock
 
     run = load_run(Path(given.run))
-    figures = {}
+    figures = {"rewards": dict(on_the_clock(run.config, run.learner.fired.tolist()).rewards)}
     for name, greedy in (("sampled", False), ("greedy", True)):
         seen = observe_run(run, episodes=int(given.episodes), seed=1000, greedy=greedy)
         figures[name] = {}

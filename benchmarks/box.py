@@ -11,11 +11,16 @@ from benchmarks import _report as report
 from benchmarks import _studies as studies
 from benchmarks._options import Options
 
-FRESH = range(100, 110)
-FEW = range(100, 103)
+FRESH = range(110, 120)
+FEW = range(110, 113)
 _TRAIN = ("box-trapped", "--influence")
 _NEVER = ("--reward", "influence=0")
-_AT_ONCE = ("--reward", "extrinsic=1", "--reward", "influence=10/0")
+_AT_ONCE = ("--reward", "extrinsic=1", "--reward", "influence=50/0")
+# KL and PMI are about four times the Jensen-Shannon divergence where effects are small.
+_FOUR_TIMES = (
+    *("--reward", "extrinsic=when(influence/after_opened[0]>=0.03,10):0@0,1@240000/1"),
+    *("--reward", "influence=10/0"),
+)
 CONTROL = "beta = 0, same curriculum"
 MODEL = "model of others"
 COLUMNS = {
@@ -33,21 +38,18 @@ OPENED_BAR, CONTROL_BAR, SECONDS_BAR = 0.8, 0.05, 120.0
 
 def study() -> studies.Study:
     """The conditions; the curriculum is that of the preset."""
-    from suasion.runs import configure
-
-    curriculum = dict(configure("box-trapped", influence={"mode": "model"}).rewards)["extrinsic"]
-    control = ("--reward", f"extrinsic={curriculum}", *_NEVER)
     conditions = {
         MODEL: (*_TRAIN, "model"),
-        CONTROL: (*_TRAIN, "model", *control),
+        CONTROL: (*_TRAIN, "model", *_NEVER),
         "no curriculum": (*_TRAIN, "model", *_AT_ONCE),
         "simulator": (*_TRAIN, "simulator"),
-        "basic": (*_TRAIN, "basic"),
-        "model of others, JSD": (*_TRAIN, "model", "--divergence", "jsd"),
-        "model of others, PMI": (*_TRAIN, "model", "--divergence", "pmi"),
+        "basic": (*_TRAIN, "basic", "--reward", "influence=50/0"),
+        "model of others, KL": (*_TRAIN, "model", "--divergence", "kl", *_FOUR_TIMES),
+        "model of others, PMI": (*_TRAIN, "model", "--divergence", "pmi", *_FOUR_TIMES),
     }
     seeds = {label: FRESH if label in (MODEL, CONTROL) else FEW for label in conditions}
-    return studies.Study(name="box-trapped", conditions=conditions, seeds=seeds)
+    twins = {CONTROL: MODEL, "basic": MODEL}
+    return studies.Study(name="box-trapped", conditions=conditions, seeds=seeds, twins=twins)
 
 
 def settings(options: Options) -> dict[str, str]:
@@ -55,6 +57,8 @@ def settings(options: Options) -> dict[str, str]:
     each = "; ".join(f"{label}: `suasion train {' '.join(words)}`" for label, words in study().conditions.items())
     return {
         "commands under test": f"{each}; each with `--seed S --shards 1`, two runs at a time",
+        "same curriculum": f"{CONTROL}, and basic: `--reward extrinsic=` the clock by which apples came in the run "
+        f"of the {MODEL} with the same seed",
         "opened": "share of 128 evaluation episodes with the final policies, actions sampled, in which the box is "
         "opened",
         "influence": "nats a step, of the free agent on the trapped one; simulator's: the exact one of the same steps",
@@ -75,7 +79,7 @@ def run(options: Options) -> str:
     above = sum(value > OPENED_BAR for value in opened[MODEL])
     text += report.bar("seeds of the model of others above 0.8", [float(above)], least=8)
     text += report.bar("opened, control, highest seed", [max(opened[CONTROL])], most=CONTROL_BAR)
-    cpu = [one.cpu for one in found[MODEL].values() if one.cpu is not None]
+    cpu = [one.cpu for one in found[MODEL].values()]
     text += report.bar("CPU seconds a seed, model of others", cpu, most=SECONDS_BAR)
     greedy = {label: studies.values(seeds, "opened", greedy=True) for label, seeds in found.items()}
     rows = [(label, ", ".join(f"{value:.2f}" for value in each)) for label, each in greedy.items()]

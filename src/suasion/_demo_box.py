@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,17 @@ import numpy as np
 from suasion import viewing
 from suasion._demo_commons import SMOOTH, Told, typical
 from suasion.records import read_metrics, write_whole
-from suasion.runs import Observed, RunConfig, Status, configure, load_run, observe_run, train, write_episodes
+from suasion.runs import (
+    Observed,
+    RunConfig,
+    Status,
+    configure,
+    load_run,
+    observe_run,
+    on_the_clock,
+    train,
+    write_episodes,
+)
 
 INFLUENCE, CONTROL = "influence", "without"  # labels of the conditions
 _COLUMNS = {
@@ -48,7 +59,10 @@ def demonstrate(
     for label in (INFLUENCE, CONTROL):
         runs[label] = [out / "runs" / f"box-{label}" / f"seed-{seed}" for seed in range(seeds)]
         for seed, path in enumerate(runs[label]):
-            train(config(label, steps, seed), path, watch=watch, stop=stop)
+            config = configure("box-trapped", influence={"mode": "model"}, steps=steps, seed=seed)
+            if label == CONTROL:
+                config = _unpaid(config, runs[INFLUENCE][seed])
+            train(config, path, watch=watch, stop=stop)
             if stop is not None and stop():
                 return None
     seen = {label: [_observe(path, episodes) for path in paths] for label, paths in runs.items()}
@@ -61,13 +75,11 @@ def demonstrate(
     return Told(files=(*files, table), sentences=sentences)
 
 
-def config(label: str, steps: int | None, seed: int) -> RunConfig:
-    """The preset with a model of others; without influence the same, its weight 0."""
-    paid = configure("box-trapped", influence={"mode": "model"}, steps=steps, seed=seed)
-    if label == INFLUENCE:
-        return paid
-    rewards = [f"{name}={'0' if name == 'influence' else weight}" for name, weight in paid.rewards]
-    return configure("box-trapped", influence={"mode": "model"}, rewards=rewards, steps=steps, seed=seed)
+def _unpaid(config: RunConfig, twin: Path) -> RunConfig:
+    """The same without the influence reward; apples come when they came in the twin, which is paid for influence."""
+    clocked = on_the_clock(config, load_run(twin).learner.fired.tolist())
+    rewards = tuple((name, "0" if name == "influence" else weight) for name, weight in clocked.rewards)
+    return dataclasses.replace(clocked, rewards=rewards)
 
 
 def _observe(path: Path, episodes: int) -> Observed:

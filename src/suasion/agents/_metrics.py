@@ -22,6 +22,11 @@ class Ratio(NamedTuple):
     total: Float[Array, "*n"]
     times: Float[Array, "*n"]
 
+    @staticmethod
+    def where(counted: Bool[Array, "*m"], values: Float[Array, "*m"], axes: tuple[int, ...]) -> Ratio:
+        """The mean of `values` over `axes`, of those that are counted."""
+        return Ratio(jnp.sum(jnp.where(counted, values, 0.0), axes), jnp.sum(counted.astype(jnp.float32), axes))
+
 
 Metric = Array | Ratio
 """A scalar, one number per agent, or a ratio of such."""

@@ -100,7 +100,7 @@ def _near(apart: Float[np.ndarray, "t k j"] | None, influence: Float[np.ndarray,
 
 def _moments(influence: Float[np.ndarray, "t k j"] | None) -> tuple[float | None, float | None]:
     """Share and size of the influential moments, mean over the agents that have influence."""
-    if influence is None:
+    if influence is None or not len(influence):
         return None, None
     exerted = influence.sum(2)
     exerts = np.abs(exerted).max(0) > 0

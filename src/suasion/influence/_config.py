@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from suasion.agents import AuxiliaryLoss
 from suasion.games import Game, Spec
@@ -13,6 +13,7 @@ from suasion.influence._model import ModelConfig, ModelOfOthers
 from suasion.influence._reward import Influence
 
 Mode = Literal["basic", "model", "simulator"]
+MODES: tuple[str, ...] = get_args(Mode)
 MODEL = "model"  # name of the auxiliary loss, and so of its metrics
 
 
@@ -33,7 +34,8 @@ class InfluenceConfig:
         model: of the others, in mode `model`.
 
     Raises:
-        ValueError: sets that repeat an agent; in mode `basic`, sets that overlap; numbers out of range.
+        ValueError: an unknown mode or divergence, sets that repeat an agent, numbers out of range. `sets` refuses
+            what does not fit a game.
     """
 
     mode: Mode
@@ -48,15 +50,15 @@ class InfluenceConfig:
 
     def __post_init__(self) -> None:
         """Refuse what can be refused without a game."""
+        if self.mode not in MODES:
+            raise ValueError(f"mode is {self.mode!r}, must be one of {', '.join(MODES)}")
         if self.divergence not in DIVERGENCES:
             raise ValueError(f"divergence is {self.divergence!r}, must be one of {', '.join(DIVERGENCES)}")
         for name in ("influencers", "influenced"):
-            agents = getattr(self, name)
+            agents = tuple(getattr(self, name))
+            object.__setattr__(self, name, agents)
             if len(set(agents)) < len(agents):
                 raise ValueError(f"{name} {agents} name an agent twice")
-        both = sorted(set(self.influencers) & set(self.influenced))
-        if both and self.mode == "basic":
-            raise ValueError(f"agents {both} are influencers and influenced: in mode basic these sets are disjoint")
         if self.samples < 0:
             raise ValueError(f"samples is {self.samples}, must be 0 (exact) or more")
         if self.samples and self.mode == "model":
@@ -66,7 +68,8 @@ class InfluenceConfig:
         """Influencers and influenced agents of a game.
 
         Raises:
-            ValueError: a game of one agent, agents that it does not have, or nobody left to influence.
+            ValueError: a game of one agent, agents that it does not have, sets that overlap in mode `basic`, or nobody
+                left to influence.
         """
         if spec.agents < 2:
             raise ValueError(f"{spec.name} has one agent: there is nobody to influence")
@@ -80,6 +83,10 @@ class InfluenceConfig:
         if self.mode == "basic" and not rest:
             raise ValueError(f"influencers {first} are all agents of {spec.name}: nobody is left to see them act")
         then = self.influenced or (rest if self.mode == "basic" else everybody)
+        if both := sorted(set(first) & set(then)) if self.mode == "basic" else []:
+            raise ValueError(f"agents {both} are influencers and influenced: in mode basic these sets are disjoint")
+        if first == then and len(first) == 1:
+            raise ValueError(f"influencers {first} and influenced {then}: there is nobody else to influence")
         return first, then
 
     def stages(self, spec: Spec) -> tuple[tuple[int, ...], ...]:

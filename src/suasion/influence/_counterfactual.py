@@ -138,7 +138,7 @@ class Simulated:
 
     Attributes:
         game: that is played.
-        influencers: whose actions are varied; the others' entries are 0.
+        influencers: whose actions are varied; for the others everything is uniform, and nothing is influence.
     """
 
     game: Game
@@ -174,7 +174,8 @@ class Simulated:
                 for index, k in enumerate(self.influencers)
             ]
             actual, marginal = (jnp.stack(part, 1) for part in zip(*pairs, strict=True))
-            everybody = jnp.zeros((actual.shape[0], policy.spec.agents, *actual.shape[2:]))
+            shape = (actual.shape[0], policy.spec.agents, *actual.shape[2:])
+            everybody = jnp.full(shape, -np.log(shape[-1]), jnp.float32)
             rows = np.array(self.influencers)
             return everybody.at[:, rows].set(actual), everybody.at[:, rows].set(marginal)
 

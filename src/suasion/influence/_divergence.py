@@ -71,17 +71,18 @@ def weights(trajectory: Trajectory, samples: int = 0) -> Float[Array, "t b n a"]
     Args:
         trajectory: as acted.
         samples: 0 for the policy itself, an exact sum over all actions; else the frequencies of so many draws from
-            it, the estimate that the paper describes.
+            it, the estimate that the paper describes. The action taken, a draw as well, counts with them: what it makes
+            possible is possible on average.
     """
     logits = trajectory.logits["action"]
     if not samples:
         return jax.nn.softmax(logits)
 
-    def draw(key: Array, logits: Array) -> Array:
+    def draw(key: Array, logits: Array, taken: Array) -> Array:
         drawn = jax.random.categorical(jax.random.fold_in(key, _SAMPLE), logits, shape=(samples, logits.shape[0]))
-        return jnp.mean(jax.nn.one_hot(drawn, logits.shape[-1]), 0)
+        return jnp.mean(jax.nn.one_hot(jnp.concatenate([drawn, taken[None]]), logits.shape[-1]), 0)
 
-    return jax.vmap(jax.vmap(draw))(trajectory.key, logits)
+    return jax.vmap(jax.vmap(draw))(trajectory.key, logits, trajectory.symbols["action"])
 
 
 def averaged(

@@ -155,7 +155,7 @@ class ModelOfOthers(AuxiliaryLoss):
         each = jnp.mean(jnp.where(counted, surprise, 0.0), (0, 1, 3))
         total = jnp.sum(each) * (policy.groups / policy.spec.agents)
         sets = {"": counted, "_visible": known & visible, "_invisible": known & ~visible}
-        return total, {f"cross_entropy{name}": _mean_where(surprise, where) for name, where in sets.items()}
+        return total, {f"cross_entropy{name}": Ratio.where(where, surprise, (0, 1, 3)) for name, where in sets.items()}
 
     def surprise(
         self,
@@ -211,9 +211,3 @@ class ModelOfOthers(AuxiliaryLoss):
         """Logits of every other agent's next action."""
         flat = self.trunk(policy).by_environment(auxiliary.head(y))
         return flat.reshape(*flat.shape[:-1], policy.spec.agents - 1, -1)
-
-
-def _mean_where(values: Float[Array, "t b n o"], where: Bool[Array, "t b n o"]) -> Ratio:
-    """Mean over what is counted, for each agent."""
-    axes = (0, 1, 3)
-    return Ratio(jnp.sum(jnp.where(where, values, 0.0), axes), jnp.sum(where.astype(jnp.float32), axes))

@@ -59,7 +59,10 @@ class Influence(RewardTerm):
         passed = {}
         for name in self.landmarks:
             passed[name], phase = phases(trajectory.events[name], trajectory.start, memory[name])
-            metrics |= {f"{when}_{name}": _mean_where(exerted, where) for when, where in phase.items()}
+            metrics |= {
+                f"{when}_{name}": Ratio.where(jnp.broadcast_to(where[..., None], exerted.shape), exerted, (0, 1))
+                for when, where in phase.items()
+            }
         return Paid(passed, {"action": stream}, metrics)
 
 
@@ -110,8 +113,3 @@ def _members(term: Influence, agents: int) -> Bool[np.ndarray, "k j"]:
     everybody = np.arange(agents)
     pairs = np.isin(everybody, term.influencers)[:, None] & np.isin(everybody, term.influenced)[None, :]
     return pairs & ~np.eye(agents, dtype=bool)
-
-
-def _mean_where(values: Float[Array, "t b n"], where: Bool[Array, "t b"]) -> Ratio:
-    total = jnp.sum(jnp.where(where[..., None], values, 0.0), (0, 1))
-    return Ratio(total, jnp.broadcast_to(jnp.sum(where.astype(jnp.float32)), total.shape))

@@ -13,6 +13,7 @@ from suasion.runs._config import SIZED as SIZED
 from suasion.runs._config import RunConfig as RunConfig
 from suasion.runs._config import build as build
 from suasion.runs._config import configure as configure
+from suasion.runs._config import on_the_clock as on_the_clock
 from suasion.runs._influence import Observed as Observed
 from suasion.runs._influence import observe_run as observe_run
 from suasion.runs._manifest import manifest as manifest

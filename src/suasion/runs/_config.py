@@ -21,10 +21,12 @@ from suasion.agents import (
     RewardTerm,
     Schedule,
     Weight,
+    constant,
     init,
     parse_weight,
     triggers,
     update,
+    write_weight,
 )
 from suasion.games import Game, catalogue, make
 from suasion.influence import InfluenceConfig
@@ -125,6 +127,34 @@ class RunConfig:
             ConfigError: unknown or missing keys, by name; values of a wrong type or out of range.
         """
         return from_plain(RunConfig, value)
+
+
+def on_the_clock(config: RunConfig, fired: Sequence[int]) -> RunConfig:
+    """The same configuration with weights that waited for a trigger following the clock instead.
+
+    A control without influence would wait for ever: it is given the very schedule that a run with influence had.
+
+    Args:
+        config: of a run.
+        fired: for each of its triggers, in the order of `Experiment.triggers`, the environment step at which it fired;
+            -1 if it never did.
+    """
+    terms = _reward_terms(config.rewards, config.influence)
+    when = dict(zip(triggers(tuple(weight for _, weight in terms)), fired, strict=True))
+
+    def clocked(schedule: Schedule) -> Schedule:
+        if schedule.trigger is None:
+            return schedule
+        begin, first = when[schedule.trigger], schedule.points[0][1]
+        if begin < 0:
+            return constant(first)
+        return Schedule(((0, first), *((begin + step, value) for step, value in schedule.points)))
+
+    rewards = []
+    for name, weight in terms:
+        each = tuple(clocked(one) for one in weight) if isinstance(weight, tuple) else clocked(weight)
+        rewards.append((name, write_weight(each)))
+    return dataclasses.replace(config, rewards=tuple(rewards))
 
 
 SIZED = ("harvest", "cleanup")
