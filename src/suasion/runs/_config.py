@@ -357,7 +357,9 @@ def _influence(
     known = {field.name for field in dataclasses.fields(first.model.optimiser)}
     rate = {name: given.pop(name) for name in known & given.keys()}
     changed = _replaced(first.model, given | {"optimiser": _replaced(first.model.optimiser, rate)})
-    return _replaced(first, {**changes, "model": changed})
+    # Who influences and who is influenced go together: of the preset's sets both stay or none.
+    sets = {"influencers": (), "influenced": ()} if {"influencers", "influenced"} & changes.keys() else {}
+    return _replaced(first, {**sets, **changes, "model": changed})
 
 
 def _rewards(given: Sequence[str], start: tuple[tuple[str, str], ...], influence: bool) -> tuple[tuple[str, str], ...]:
