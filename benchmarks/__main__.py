@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import _report as report
-from benchmarks import box, coordination, environment, influence, learning, start, training
+from benchmarks import box, coordination, dilemmas, environment, influence, learning, start, training
 from benchmarks._options import Options
 from benchmarks._peers import PEERS, find
 from benchmarks._processes import ROOT, BenchmarkError, say
@@ -22,7 +22,9 @@ BENCHMARKS: dict[str, ModuleType] = {
     "influence": influence,
     "box": box,
     "coordination": coordination,
+    "dilemmas": dilemmas,
 }
+LONG = ("box", "coordination", "dilemmas")  # an hour and more: only by name
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 
@@ -30,7 +32,9 @@ QUICK = Options(repeats=1, seconds=0.5)
 def main(given: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 1 a run that could not be completed, 2 arguments that cannot be."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all if left out")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; if left out all but {', '.join(LONG)}"
+    )
     for peer in PEERS:
         parser.add_argument(
             f"--{peer.key}", type=Path, metavar="CHECKOUT", help=f"of {peer.url} (or set {peer.variable})"
@@ -45,7 +49,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if options.repeats < 1 or not options.seconds > 0:
         parser.error("--repeats must be at least 1 and --seconds positive")
     try:
-        for name in options.names or BENCHMARKS:
+        for name in options.names or (name for name in BENCHMARKS if name not in LONG):
             _one(name, options)
     except BenchmarkError as error:
         say(f"benchmarks: {error}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from suasion import _demo_box, _demo_commons
 from suasion._demo_commons import Told
-from suasion.runs import Status
+from suasion.runs import Status, configure
 
 
 def demonstrate(
@@ -20,6 +20,9 @@ def demonstrate(
     stop: Callable[[], bool] | None = None,
 ) -> Told | None:
     """Both parts, one after the other; see `_demo_commons` and `_demo_box`. None if it was stopped."""
+    configure(
+        "box-trapped", influence={"mode": "model"}, steps=steps
+    )  # too few steps are refused before anything is done
     files: tuple[Path, ...] = ()
     sentences: tuple[str, ...] = ()
     for part in (_demo_commons, _demo_box):
