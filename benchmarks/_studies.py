@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -17,6 +18,7 @@ from benchmarks import _report as report
 from benchmarks._processes import ROOT, BenchmarkError, Contender, measure, say, surroundings, tail
 
 FOLDER = "SUASION_STUDIES"  # where runs are kept, and taken as they are if finished
+BUDGET = "SUASION_STUDY_SECONDS"  # after which no run is begun any more; what is missing is said
 PROCESSES = 2  # each on one device with one thread
 
 
@@ -51,20 +53,24 @@ class Outcome:
 
 
 def outcomes(study: Study, root: Path) -> dict[str, dict[int, Outcome]]:
-    """Train and measure whatever is not there yet; condition -> seed -> outcome."""
-    wanted = [(label, seed) for label in study.conditions for seed in study.seeds[label]]
+    """Train and measure what is not there yet; condition -> seed -> outcome, without runs that time was short for."""
+    begun, budget = time.monotonic(), float(os.environ.get(BUDGET, "inf"))
     found: dict[str, dict[int, Outcome]] = {label: {} for label in study.conditions}
+
+    def late() -> bool:
+        return time.monotonic() - begun > budget
+
     # Twins first: others wait for how they went.
-    for turn in (
-        [one for one in wanted if one[0] not in study.twins],
-        [one for one in wanted if one[0] in study.twins],
-    ):
+    twins = [label for label in study.conditions if label in study.twins.values()]
+    for turn in (twins, [label for label in study.conditions if label not in twins]):
+        wanted = [(label, seed) for label in turn for seed in study.seeds[label]]
         with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
-            tasks = {pool.submit(_one, study, root, label, seed, found): (label, seed) for label, seed in turn}
+            tasks = {pool.submit(_one, study, root, label, seed, found, late): (label, seed) for label, seed in wanted}
             for task in concurrent.futures.as_completed(tasks):
                 label, seed = tasks[task]
-                found[label][seed] = task.result()
-                say(f"  {study.name}: {label}, seed {seed} done")
+                if (outcome := task.result()) is not None:
+                    found[label][seed] = outcome
+                    say(f"  {study.name}: {label}, seed {seed} done")
     return {label: dict(sorted(seeds.items())) for label, seeds in found.items()}
 
 
@@ -73,11 +79,20 @@ def folder(root: Path, study: Study, label: str) -> Path:
     return root / study.name / "".join(c if c.isalnum() else "-" for c in label)
 
 
-def _one(study: Study, root: Path, label: str, seed: int, found: Mapping[str, Mapping[int, Outcome]]) -> Outcome:
-    """One run; what was measured of it is kept beside it."""
+def _one(
+    study: Study,
+    root: Path,
+    label: str,
+    seed: int,
+    found: Mapping[str, Mapping[int, Outcome]],
+    late: Callable[[], bool],
+) -> Outcome | None:
+    """One run; what was measured of it is kept beside it. None if it is not there and it is too late to begin."""
     out = folder(root, study, label)
     kept = out / f"outcome-{seed}.json"
     if not kept.exists():
+        if late():
+            return None
         words = study.conditions[label]
         if label in study.twins:
             extrinsic = found[study.twins[label]][seed].rewards["extrinsic"]
@@ -150,6 +165,9 @@ def summary(found: Mapping[str, Mapping[int, Outcome]], names: Mapping[str, str]
     """A line for each condition: median over seeds and the interval of the mean, for each measure."""
     rows = []
     for label, seeds in found.items():
+        if not seeds:
+            rows.append((label, "0, not run", *("-" for _ in names), "-"))
+            continue
         cells: list[Any] = [label, str(len(seeds))]
         for name in names:
             each = values(seeds, name)

@@ -41,9 +41,9 @@ def study() -> studies.Study:
     conditions = {
         MODEL: (*_TRAIN, "model"),
         CONTROL: (*_TRAIN, "model", *_NEVER),
-        "no curriculum": (*_TRAIN, "model", *_AT_ONCE),
         "simulator": (*_TRAIN, "simulator"),
         "basic": (*_TRAIN, "basic", "--reward", "influence=50/0"),
+        "no curriculum": (*_TRAIN, "model", *_AT_ONCE),
         "model of others, KL": (*_TRAIN, "model", "--divergence", "kl", *_FOUR_TIMES),
         "model of others, PMI": (*_TRAIN, "model", "--divergence", "pmi", *_FOUR_TIMES),
     }
@@ -63,7 +63,8 @@ def settings(options: Options) -> dict[str, str]:
         "opened",
         "influence": "nats a step, of the free agent on the trapped one; simulator's: the exact one of the same steps",
         "CPU": "seconds of the whole process of a run, compilation included",
-        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are",
+        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are; "
+        f"none is begun after {studies.BUDGET} seconds, if set",
     }
 
 
