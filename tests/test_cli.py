@@ -87,6 +87,9 @@ def test_who_influenced_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     episode = read_episode(tmp_path / "seed-0" / "episodes" / "step-000000000048-seed-0-1.suasion")
     assert episode.influence is not None
     assert episode.simulated is not None
+    assert main(["render", str(tmp_path)]) == 0
+    drawn = read_episode(tmp_path / "seed-0" / "episodes" / "step-000000000048-seed-0-0.suasion")
+    assert drawn.influence is not None
 
 
 @pytest.mark.parametrize(

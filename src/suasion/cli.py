@@ -309,13 +309,15 @@ class Render:
 
     def run(self) -> int:
         """Play, keep and draw them."""
-        from suasion.runs import load_run, play_run, write_episodes
+        from suasion.runs import load_run, observe_run, play_run, write_episodes
         from suasion.viewing import write_gif
 
         run = load_run(_single_run(self.folder))
         for message in run.rejected:
             complain(f"passed over: {message}")
-        episodes = play_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
+        # Where agents are paid for influence it is part of the picture.
+        play = play_run if run.config.influence is None else lambda run, **how: observe_run(run, **how).episodes
+        episodes = play(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
         for episode, path in zip(episodes, write_episodes(run, episodes), strict=True):
             out = self.out or path.parent
             out.mkdir(parents=True, exist_ok=True)

@@ -270,7 +270,7 @@ def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
         fired=dict(zip(experiment.triggers, learner.fired, strict=True)),
     )
     targets = advantages(experiment.config, trajectory, streams)
-    trajectory = trajectory._replace(features=None, states=None, auxiliary={})
+    trajectory = trajectory._replace(logits={}, features=None, states=None, auxiliary={})
     batch = Batch(trajectory, streams, targets, learner.auxiliary_memory, {}, {})
     params, optimisers, metrics = fit(experiment, learner.params, learner.optimisers, batch, step, key_fit)
     metrics |= average(reward_metrics(streams, parts), shards)

@@ -27,7 +27,7 @@ class Trajectory(NamedTuple):
         start: a new episode begins with this observation; the memory was cleared before it was read.
         symbols: what each head chose: actions, messages.
         log_probabilities: log pi of it, under the policy that acted.
-        logits: of each head's whole distribution.
+        logits: of each head's whole distribution; empty while losses are computed, which make their own.
         values: of the observation, in each head's own reward stream.
         features: what the policy's encoder made of the observation; None while losses are computed, which make
             their own.
