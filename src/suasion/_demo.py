@@ -20,9 +20,8 @@ def demonstrate(
     stop: Callable[[], bool] | None = None,
 ) -> Told | None:
     """Both parts, one after the other; see `_demo_commons` and `_demo_box`. None if it was stopped."""
-    configure(
-        "box-trapped", influence={"mode": "model"}, steps=steps
-    )  # too few steps are refused before anything is done
+    # Too few steps are refused before anything is done.
+    configure("box-trapped", influence={"mode": "model"}, steps=steps)
     files: tuple[Path, ...] = ()
     sentences: tuple[str, ...] = ()
     for part in (_demo_commons, _demo_box):

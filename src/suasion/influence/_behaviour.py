@@ -19,7 +19,7 @@ _STEPS = ("left", "right", "up", "down")  # actions that are moves
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """Measures of one episode; None or NaN-free tuples of None where a measure is undefined.
+    """Measures of one episode; None where a measure is undefined.
 
     Attributes:
         moves_with_apple: of each agent, the share of steps with an apple in view on which it moves; None where it

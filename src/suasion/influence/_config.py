@@ -83,7 +83,8 @@ class InfluenceConfig:
         if self.mode == "basic" and not rest:
             raise ValueError(f"influencers {first} are all agents of {spec.name}: nobody is left to see them act")
         then = self.influenced or (rest if self.mode == "basic" else everybody)
-        if both := sorted(set(first) & set(then)) if self.mode == "basic" else []:
+        both = sorted(set(first) & set(then))
+        if both and self.mode == "basic":
             raise ValueError(f"agents {both} are influencers and influenced: in mode basic these sets are disjoint")
         if first == then and len(first) == 1:
             raise ValueError(f"influencers {first} and influenced {then}: there is nobody else to influence")

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from suasion.agents import Params, Trajectory
 from suasion.games import Game
-from suasion.influence._divergence import Imagined, averaged, over_steps
+from suasion.influence._divergence import Imagined, averaged, by_pair, over_steps
 from suasion.networks import Network, Observation, Policy, in_slots, pairs_in_slots
 
 
@@ -91,8 +91,9 @@ class Basic:
                 )
                 for slot in range(1, agents)
             ]
-            actual, marginal = (jnp.stack(part, 2) for part in zip(*each, strict=True))
-            return _influencers_first(actual), _influencers_first(marginal)
+            # From j with k in slots to pairs k, j.
+            actual, marginal = (jnp.swapaxes(by_pair(jnp.stack(part, 2)), 1, 2) for part in zip(*each, strict=True))
+            return actual, marginal
 
         features = jnp.moveaxis(features, 1, 0)
         actions = trajectory.symbols["action"]
@@ -229,11 +230,3 @@ def _before(params: Network, policy: Policy, trajectory: Trajectory) -> tuple[An
     """The policies' memories after the trajectory, and before each of its steps."""
     features = _features(policy, trajectory)
     return policy.memories(params, trajectory.memory, features, trajectory.observation, trajectory.start)
-
-
-def _influencers_first(slots: Float[Array, "b j d a"]) -> Float[Array, "b k j a"]:
-    """From j with k in slots 1..n-1 to pairs k, j: agent k stands in slot (k - j) mod n of j."""
-    agents = slots.shape[1]
-    j = np.arange(agents)[None, :]
-    slot = (np.arange(agents)[:, None] - j) % agents
-    return slots[:, np.broadcast_to(j, slot.shape), np.maximum(slot - 1, 0)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from suasion.games import Spec
-from suasion.influence import behaviour, measure
+from suasion.influence import behaviour, measure, phases
 from suasion.records import Episode
 from suasion.runs._play import LoadedRun, load_run, played_run, records
 
@@ -51,17 +51,33 @@ def observe_run(run: LoadedRun | str | Path, *, episodes: int = 32, seed: int = 
     opened = run if isinstance(run, LoadedRun) else load_run(run)
     played = played_run(opened, episodes=episodes, seed=seed, greedy=greedy)
     found = jax.device_get(_measure(opened.experiment, opened.learner.params, played.trajectory))
-    kept = []
+    spec, start = opened.experiment.game.spec, played.trajectory.start
+    around = {
+        event.name: jax.device_get(phases(played.events[event.name], start, jnp.zeros_like(start[0]))[1])
+        for event in spec.events
+        if event.landmark
+    }
+    kept, measures = [], []
     for k, episode in enumerate(records(opened, jax.device_get(played), seed)):
         own, simulated = (None if pairs is None else np.ascontiguousarray(pairs[:, k], np.float32) for pairs in found)
-        kept.append(dataclasses.replace(episode, influence=simulated if own is None else own, simulated=simulated))
-    spec = opened.experiment.game.spec
-    measures = tuple(_measures(spec, episode, paid=found.own is not None) for episode in kept)
-    return Observed(episodes=tuple(kept), measures=measures, titles=_titles(spec, measures))
+        influence = simulated if own is None else own
+        kept.append(dataclasses.replace(episode, influence=influence, simulated=simulated))
+        here = jax.tree.map(lambda where: where[:, k], around)  # noqa: B023  used at once
+        measures.append(_measures(spec, kept[-1], here, paid=own is not None))
+    return Observed(episodes=tuple(kept), measures=tuple(measures), titles=_titles(spec, measures))
 
 
-def _measures(spec: Spec, episode: Episode, *, paid: bool) -> dict[str, float | None]:
-    """All measures of one episode; `paid`: its influence is that of the run's own reward."""
+def _measures(
+    spec: Spec, episode: Episode, around: Mapping[str, Mapping[str, np.ndarray]], *, paid: bool
+) -> dict[str, float | None]:
+    """All measures of one episode.
+
+    Args:
+        spec: of its game.
+        episode: with influence.
+        around: for each landmark the steps before, at and after it.
+        paid: the episode's influence is that of the run's own reward.
+    """
     agents = range(spec.agents)
     values: dict[str, float | None] = {"return": float(episode.rewards.sum())}
     values |= {f"return_{i + 1}": float(episode.rewards[:, i].sum()) for i in agents}
@@ -73,9 +89,10 @@ def _measures(spec: Spec, episode: Episode, *, paid: bool) -> dict[str, float | 
             continue
         exerted = pairs.sum(-1)
         values |= {f"{name}_{i + 1}": float(exerted[:, i].mean()) for i in agents}
-        for event in spec.events:
-            if event.landmark:
-                values |= _around(name, event.name, exerted.sum(-1), episode.events[event.name] > 0)
+        for landmark, phase in around.items():
+            for when, where in phase.items():
+                mean = float(exerted.sum(-1)[where].mean()) if where.any() else None
+                values[f"{name}_{when}_{landmark}"] = mean
     seen = behaviour(episode)
     for i in agents:
         values[f"moves_with_apple_{i + 1}"] = seen.moves_with_apple[i]
@@ -83,16 +100,6 @@ def _measures(spec: Spec, episode: Episode, *, paid: bool) -> dict[str, float | 
     for name in ("distance", "distance_at_influence", "moments", "moment_size"):
         values[name] = getattr(seen, name)
     return values
-
-
-def _around(name: str, event: str, exerted: Float[np.ndarray, " t"], occurs: np.ndarray) -> dict[str, float | None]:
-    """Influence of all agents before, at and after an event; undefined where there is no such step."""
-    earlier = np.cumsum(occurs) - occurs > 0
-    phases = {"before": ~earlier & ~occurs, "at": ~earlier & occurs, "after": earlier}
-    return {
-        f"{name}_{when}_{event}": float(exerted[where].mean()) if where.any() else None
-        for when, where in phases.items()
-    }
 
 
 def _titles(spec: Spec, measures: Sequence[dict[str, float | None]]) -> dict[str, str]:
