@@ -8,14 +8,14 @@ from suasion.markov import MDP
 
 def small(**changes):
     """Two states and an end; duplicate targets, a branch of probability 0, different rewards on one target."""
-    fields = dict(
-        choice_start=np.array([0, 2, 3, 3]),
-        branch_start=np.array([0, 3, 6, 7]),
-        target=np.array([1, 0, 1, 2, 0, 1, 2]),
-        probability=np.array([0.25, 0.5, 0.25, 0.5, 0.5, 0.0, 1.0]),
-        branch_reward=np.array([1.0, 0.0, 3.0, 2.0, 2.0, 9.0, 3.0]),
-        terminal=np.array([False, False, True]),
-    )
+    fields = {
+        "choice_start": np.array([0, 2, 3, 3]),
+        "branch_start": np.array([0, 3, 6, 7]),
+        "target": np.array([1, 0, 1, 2, 0, 1, 2]),
+        "probability": np.array([0.25, 0.5, 0.25, 0.5, 0.5, 0.0, 1.0]),
+        "branch_reward": np.array([1.0, 0.0, 3.0, 2.0, 2.0, 9.0, 3.0]),
+        "terminal": np.array([False, False, True]),
+    }
     return MDP.from_branches(**(fields | changes))
 
 
