@@ -1,4 +1,15 @@
-"""Policy evaluation, improvement, iteration; value iteration; certificates (NumPy + Numba).
+"""Planning in a known model: dynamic programming with proven bounds (NumPy + Numba).
 
-Notes: N1.1. Nothing is in this room yet.
+Notes: N1.1.2, N1.1.3, N1.3.4. `solve` answers for a discount, `reach_reward`, `reach_probability`, `average_reward` and
+`finite_horizon` for other objectives. Every answer lies between bounds that hold in exact arithmetic.
 """
+
+from suasion.planning._objectives import Horizon as Horizon
+from suasion.planning._objectives import average_reward as average_reward
+from suasion.planning._objectives import finite_horizon as finite_horizon
+from suasion.planning._objectives import reach_probability as reach_probability
+from suasion.planning._objectives import reach_reward as reach_reward
+from suasion.planning._quotient import InfiniteValueError as InfiniteValueError
+from suasion.planning._solution import Solution as Solution
+from suasion.planning._solution import Status as Status
+from suasion.planning._solve import solve as solve

@@ -1,0 +1,182 @@
+"""Sweeps over the rows of a model, compiled; one text for every shape of row (`_reference.py` says the same in NumPy).
+
+`A` is the number of choices of every state and `K` the number of branches of every choice, where these are constant:
+the compiler then unrolls. 0 means that they vary, and the offsets are read. Kernels work on a range of states, so that
+two threads can share a sweep; they hold no lock of the interpreter. In a state without choices the value stays 0.
+
+With `keep`, the rows of the choices that win are copied side by side as they pass by (`own_`..., one row a state): to
+read them again from where they lie costs as much as a sweep over all choices.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+Kernel = Callable[..., Any]
+_compiled = numba.njit(cache=True, nogil=True)
+
+
+@functools.cache
+def backup(A: int, K: int, keep: bool) -> Kernel:
+    """W = T V, the choices that attain it, and the least and greatest W - V."""
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(first, last, choice_start, start, target, probability, reward, own, discount, value, out, choice):
+        own_start, own_target, own_probability, own_reward = own
+        low, high = np.inf, -np.inf
+        for s in range(first, last):
+            begin = s * A if A else choice_start[s]
+            end = begin + A if A else choice_start[s + 1]
+            best, arg = -np.inf, -1
+            for c in range(begin, end):
+                total = 0.0
+                if K:
+                    for b in range(c * K, c * K + K):
+                        total += probability[b] * value[target[b]]
+                else:
+                    for b in range(start[c], start[c + 1]):
+                        total += probability[b] * value[target[b]]
+                q = reward[c] + discount * total
+                if q > best:
+                    best, arg = q, c
+            if arg < 0:
+                best = 0.0
+            elif keep:
+                own_reward[s] = reward[arg]
+                row = s * K if K else own_start[s]
+                source = arg * K if K else start[arg]
+                length = K if K else start[arg + 1] - start[arg]
+                for k in range(length):
+                    own_target[row + k] = target[source + k]
+                    own_probability[row + k] = probability[source + k]
+                if not K:
+                    for b in range(row + length, own_start[s + 1]):
+                        own_probability[b] = 0.0
+            out[s] = best
+            choice[s] = arg
+            change = best - value[s]
+            low = min(low, change)
+            high = max(high, change)
+        return low, high
+
+    return kernel
+
+
+@functools.cache
+def evaluate(K: int) -> Kernel:
+    """W = T_pi V for the rows of a policy, one a state, and the least and greatest W - V."""
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(first, last, own, discount, value, out):
+        start, target, probability, reward = own
+        low, high = np.inf, -np.inf
+        for s in range(first, last):
+            total = 0.0
+            if K:
+                for b in range(s * K, s * K + K):
+                    total += probability[b] * value[target[b]]
+            else:
+                for b in range(start[s], start[s + 1]):
+                    total += probability[b] * value[target[b]]
+            result = reward[s] + discount * total
+            out[s] = result
+            change = result - value[s]
+            low = min(low, change)
+            high = max(high, change)
+        return low, high
+
+    return kernel
+
+
+@functools.cache
+def sweep(A: int, K: int, keep: bool) -> Kernel:
+    """One Gauss-Seidel sweep in place, from the first to the last state or back; the greatest |change|."""
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(backward, choice_start, start, target, probability, reward, own, value):
+        own_start, own_target, own_probability, own_reward = own
+        greatest = 0.0
+        states = len(value)
+        for i in range(states):
+            s = states - 1 - i if backward else i
+            begin = s * A if A else choice_start[s]
+            end = begin + A if A else choice_start[s + 1]
+            best, arg = -np.inf, -1
+            for c in range(begin, end):
+                q = reward[c]
+                if K:
+                    for b in range(c * K, c * K + K):
+                        q += probability[b] * value[target[b]]
+                else:
+                    for b in range(start[c], start[c + 1]):
+                        q += probability[b] * value[target[b]]
+                if q > best:
+                    best, arg = q, c
+            if arg < 0:
+                continue
+            if keep:
+                own_reward[s] = reward[arg]
+                row = s * K if K else own_start[s]
+                source = arg * K if K else start[arg]
+                length = K if K else start[arg + 1] - start[arg]
+                for k in range(length):
+                    own_target[row + k] = target[source + k]
+                    own_probability[row + k] = probability[source + k]
+                if not K:
+                    for b in range(row + length, own_start[s + 1]):
+                        own_probability[b] = 0.0
+            greatest = max(greatest, abs(best - value[s]))
+            value[s] = best
+        return greatest
+
+    return kernel
+
+
+@functools.cache
+def blocks(A: int, K: int) -> Kernel:
+    """Gauss-Seidel block by block, each until its greatest |change| is small; how many updates, and whether done."""
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(order, block, choice_start, start, target, probability, reward, value, small, limit):
+        updates, finished = 0, True
+        for i in range(len(block) - 1):
+            swept = 0
+            while True:
+                greatest = 0.0
+                for j in range(block[i], block[i + 1]):
+                    s = order[j]
+                    begin = s * A if A else choice_start[s]
+                    end = begin + A if A else choice_start[s + 1]
+                    best = -np.inf
+                    for c in range(begin, end):
+                        q = reward[c]
+                        if K:
+                            for b in range(c * K, c * K + K):
+                                q += probability[b] * value[target[b]]
+                        else:
+                            for b in range(start[c], start[c + 1]):
+                                q += probability[b] * value[target[b]]
+                        best = max(best, q)
+                    if begin < end:
+                        greatest = max(greatest, abs(best - value[s]))
+                        value[s] = best
+                swept += 1
+                updates += block[i + 1] - block[i]
+                if block[i + 1] - block[i] == 1 or greatest <= small:
+                    break
+                if swept >= limit:
+                    finished = False
+                    break
+        return updates, finished
+
+    return kernel

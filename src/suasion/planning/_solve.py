@@ -1,0 +1,121 @@
+"""One question to one model: `solve`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from suasion.markov import MDP
+from suasion.planning import _discounted as discounted
+from suasion.planning._discounted import Plan
+from suasion.planning._iterations import Goal, Outcome
+from suasion.planning._operator import Operator
+from suasion.planning._rows import rows
+from suasion.planning._solution import Solution, in_place
+from suasion.planning._total import Effort, undiscounted
+
+Method = Literal[
+    "auto",
+    "policy_iteration",
+    "modified_policy_iteration",
+    "inexact_policy_iteration",
+    "value_iteration",
+    "gauss_seidel",
+    "topological",
+    "prioritised_sweeping",
+]
+
+
+def solve(
+    mdp: MDP,
+    discount: float,
+    *,
+    maximise: bool = True,
+    method: Method = "auto",
+    tolerance: float = 1e-6,
+    limit: int = 1_000_000,
+    init: Float64[ndarray, "_"] | None = None,
+    threads: int | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> Solution:
+    r"""Optimal values $v_*(s) = \max_a [r(s, a) + \gamma \sum_{s'} p(s' \mid s, a) v_*(s')]$ between proven bounds.
+
+    Args:
+        mdp: the model.
+        discount: $\gamma$ in [0, 1]. At 1, the expected total reward of a process that may go on for ever where that
+            is worth 0; where all policies must come to an end, see `reach_reward`.
+        maximise: whether rewards are to be great; else they are costs.
+        method: `auto` chooses by cheap tests, and says which and why.
+        tolerance: greatest |value - v_*| that is asked for, in reward units.
+        limit: of iterations.
+        init: values to begin with, float64[S], for a discount below 1; from below all rewards if not given.
+        threads: that share a sweep; all processors there are if not given.
+        report: called now and then with (iteration, gap).
+
+    Returns:
+        Values, bounds, policy and status; where rounding or the limit ended the iteration, the status says so.
+
+    Raises:
+        ValueError: discount outside [0, 1], tolerance not above 0, limit below 1, or `init` of the wrong length.
+        InfiniteValueError: the discount is 1 and no finite value is optimal; the states that are the reason.
+
+    References:
+        Puterman (1994), Markov Decision Processes, chapters 6 and 7.
+    """
+    check(mdp, discount, method, tolerance, limit, init)
+    report = report or (lambda iteration, gap: None)
+    if discount == 1:
+        effort = Effort(method=method, tolerance=tolerance, limit=limit, threads=threads, report=report)
+        return undiscounted(mdp, effort, maximise=maximise, may_stay=True)
+    sign = 1.0 if maximise else -1.0
+    plain = rows(mdp, maximise=maximise, pad=False)
+    plan = discounted.choose(mdp, plain) if method == "auto" else Plan(method, "as asked")
+    operator, goal, outcome = discounted.run(
+        plain,
+        float(discount),
+        plan,
+        tolerance=tolerance,
+        limit=limit,
+        report=report,
+        init=None if init is None else sign * np.asarray(init, np.float64),
+        threads=threads,
+    )
+    return solution(operator, goal, outcome, plan, maximise)
+
+
+def solution(operator: Operator, goal: Goal, outcome: Outcome, plan: Plan, maximise: bool) -> Solution:
+    """An outcome in the model's own order and sign."""
+    lower, upper = goal.certificate.bounds(outcome.value, outcome.found)
+    policy = operator.rows.original(goal.certificate.policy(outcome.found))
+    lower, upper, policy = (in_place(found, plan.states) for found in (lower, upper, policy))
+    if not maximise:
+        lower, upper = -upper, -lower
+    return Solution(
+        value=lower + (upper - lower) / 2,
+        lower=lower,
+        upper=upper,
+        policy=policy,
+        status=outcome.status,
+        iterations=outcome.iterations,
+        method=plan.method,
+        why=plan.why,
+    )
+
+
+def check(mdp: MDP, discount: float, method: str, tolerance: float, limit: int, init: ndarray | None) -> None:
+    """Refuse questions that make no sense."""
+    if not 0 <= discount <= 1:
+        raise ValueError(f"discount is {discount!r}, outside [0, 1]")
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}, none of {', '.join(get_args(Method))}")
+    if not tolerance > 0 or not math.isfinite(tolerance):
+        raise ValueError(f"tolerance is {tolerance!r}, not a number above 0")
+    if limit < 1:
+        raise ValueError(f"limit is {limit!r}, below 1")
+    if init is not None and (len(init) != mdp.n_states or not np.isfinite(init).all()):
+        raise ValueError(f"init has {len(init)} entries for {mdp.n_states} states, or one that is not finite")

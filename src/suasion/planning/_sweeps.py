@@ -1,0 +1,169 @@
+r"""Iterations that use a value as soon as it is there: Gauss-Seidel in a good order, block by block, or by priority.
+
+They work on rows with the discount inside the probabilities and without self-loops:
+$V(s) \leftarrow \max_a \frac{r(s, a) + \gamma \sum_{s' \ne s} p(s' \mid s, a) V(s')}{1 - \gamma p(s \mid s, a)}$.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from suasion.planning import _graph as graph
+from suasion.planning import _kernels as kernels
+from suasion.planning._iterations import Goal, Outcome
+from suasion.planning._operator import Operator, room
+from suasion.planning._rows import Rows
+from suasion.planning._solution import Status
+
+
+def folded(rows: Rows, discount: float) -> Rows:
+    """Rows with the discount in the probabilities and self-loops solved for; a choice that only stays never wins."""
+    states = np.repeat(np.arange(rows.n_states, dtype=np.int32), np.diff(rows.choice_start))
+    source = np.repeat(states, rows.K or np.diff(rows.start))
+    loop = rows.target == source
+    if not loop.any():
+        probability = rows.probability if discount == 1 else discount * rows.probability
+        return dataclasses.replace(rows, probability=probability)
+    probability = discount * rows.probability
+    stays = np.add.reduceat(np.where(loop, probability, 0.0), rows.start[:-1])
+    probability[loop] = 0.0
+    leaves = 1 - stays
+    only = leaves <= 0
+    scale = np.where(only, 0.0, 1 / np.where(only, 1.0, leaves))
+    probability *= np.repeat(scale, rows.K or np.diff(rows.start))
+    reward = np.where(only, -np.inf, rows.reward * scale)
+    return dataclasses.replace(rows, probability=probability, reward=reward)
+
+
+POLICY_SWEEPS = 16  # between two sweeps over all choices
+FORCING = 0.1
+
+
+def gauss_seidel(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, *, backward: bool = False) -> Outcome:
+    """Sweeps in place, always in the same direction: one over all choices, then some over those that won.
+
+    The rows of the winners are copied side by side; they are swept until the changes have fallen to a tenth, 16 times
+    at most. A full backup tells the bounds, as soon as the changes let hope that they are close enough.
+
+    Args:
+        operator: the model and the discount.
+        value: where to begin; from below, values spread from the end in one sweep.
+        goal: when to stop.
+        backward: from the last state to the first.
+    """
+    rows = folded(operator.rows, operator.discount)
+    sweep, sweep_policy = kernels.sweep(rows.A, rows.K, True), kernels.sweep(1, rows.K, False)
+    arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
+    own, ones, value = room(rows), np.arange(rows.n_states + 1), value.copy()
+    iteration, enough = 0, goal.tolerance * max(1 - operator.discount, 1e-3)
+    while True:
+        iteration += 1
+        change = float(sweep(backward, *arrays, own, value))
+        if change <= enough or iteration >= goal.limit:
+            found = operator.optimal(value)
+            gap = goal.certificate.gap(value, found)
+            if (status := goal.ended(operator, value, found, gap, iteration)) is not None:
+                return Outcome(value, found, status, iteration)
+            if change == 0:
+                return Outcome(value, found, Status.STAGNATED, iteration)
+            enough = change * min(max(1.4 * goal.tolerance / gap, 0.01), 0.5)
+        for _ in range(POLICY_SWEEPS):
+            if sweep_policy(backward, ones, *own, own, value) <= FORCING * change:
+                break
+
+
+def topological(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, found: graph.Components) -> Outcome:
+    """Component by component, each after all that it leads to; in one of a single state one update is exact.
+
+    Dai, Mausam, Weld & Goldsmith (2011), Topological value iteration algorithms.
+    """
+    rows = folded(operator.rows, operator.discount)
+    kernel = kernels.blocks(rows.A, rows.K)
+    arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
+
+    def pass_(value: ndarray, small: float, updates: int) -> tuple[int, bool]:
+        sweeps = max(1, updates // max(rows.n_states, 1))
+        return kernel(found.order, found.start, *arrays, value, small, sweeps)
+
+    return _ever_smaller(operator, value.copy(), goal, pass_)
+
+
+def prioritised_sweeping(operator: Operator, value: Float64[ndarray, "S"], goal: Goal) -> Outcome:
+    """The state whose value is most in doubt comes next; an iteration is as many updates as there are states."""
+    from suasion.planning._priority import prioritised
+
+    rows = folded(operator.rows, operator.discount)
+    arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
+
+    def pass_(value: ndarray, small: float, updates: int) -> tuple[int, bool]:
+        return prioritised(*arrays, value, small, updates)
+
+    return _ever_smaller(operator, value.copy(), goal, pass_)
+
+
+def _ever_smaller(
+    operator: Operator,
+    value: Float64[ndarray, "S"],
+    goal: Goal,
+    pass_: Callable[[ndarray, float, int], tuple[int, bool]],
+) -> Outcome:
+    """Passes that leave changes of `small` and less, each a tenth of the one before, until the bounds are close."""
+    states = max(operator.rows.n_states, 1)
+    small, spent = 0.1 * goal.tolerance * max(1 - operator.discount, 1e-4), 0
+    while True:
+        updates, finished = pass_(value, small, max(goal.limit * states - spent, 1))
+        spent += int(updates)
+        iteration = -(-spent // states)
+        found = operator.optimal(value)
+        status = goal.reached(operator, value, found, iteration)
+        if status is None and not finished:
+            status = Status.LIMIT
+        if status is None and small == 0:
+            status = Status.STAGNATED
+        if status is not None:
+            return Outcome(value, found, status, iteration)
+        small = 0.1 * small if small > 1e-300 else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """How states are swept.
+
+    Attributes:
+        states: the order, int64[S], or None for the model's own.
+        backward: from the last to the first.
+        words: why.
+    """
+
+    states: Int64[ndarray, "_"] | None
+    backward: bool
+    words: str
+
+
+NATURAL = 0.9  # share of states with a next state nearer to the end that is swept before them
+
+
+def order(rows: Rows, queue: ndarray, distance: ndarray) -> Order:
+    """The model's own order where nearly all states have a nearer one swept before them; else breadth-first.
+
+    Args:
+        rows: the model.
+        queue: states that can reach the end, nearest first.
+        distance: steps to the end, -1 where there is no way.
+    """
+    forward, backward = _shares(rows, distance)
+    if max(forward, backward) >= NATURAL:
+        return Order(None, backward >= forward, "the model's own order already leads away from the end")
+    missing = np.flatnonzero(distance < 0)
+    return Order(np.concatenate([queue, missing]).astype(np.int64), False, "states sorted by their distance to the end")
+
+
+def _shares(rows: Rows, distance: ndarray) -> tuple[float, float]:
+    """Shares of states that have a nearer state before, and after them."""
+    before, after, count = graph.nearer(rows.choice_start, rows.start, rows.target, rows.probability, distance)
+    return (before / count, after / count) if count else (0.0, 0.0)
