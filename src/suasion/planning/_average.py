@@ -17,10 +17,11 @@ from suasion.markov import MDP
 from suasion.planning import _quotient as quotients
 from suasion.planning import _reference as reference
 from suasion.planning._components import Graph
+from suasion.planning._effort import Effort
 from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, padded, restricted, rows
 from suasion.planning._solution import Solution, Status, in_place
-from suasion.planning._total import Effort, oriented, planned, run, steps_to_end
+from suasion.planning._total import oriented, planned, run, steps_to_end
 
 FEW = 600  # states up to which policies are evaluated by linear systems
 DAMPING = 0.9  # of each step of T, so that periodic models converge

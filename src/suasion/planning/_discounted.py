@@ -11,6 +11,7 @@ from numpy import ndarray
 from suasion.markov import MDP
 from suasion.planning import _iterations as iterations
 from suasion.planning._bounds import Discounted
+from suasion.planning._effort import Effort
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, padded, permuted
@@ -92,23 +93,15 @@ def pessimistic(rows: Rows, discount: float) -> Float64[ndarray, "_"]:
 
 
 def run(
-    rows: Rows,
-    discount: float,
-    plan: Plan,
-    *,
-    tolerance: float,
-    limit: int,
-    report: iterations.Report,
-    init: Float64[ndarray, "_"] | None = None,
-    threads: int | None = None,
+    rows: Rows, discount: float, plan: Plan, effort: Effort, init: Float64[ndarray, "_"] | None = None
 ) -> tuple[Operator, Goal, Outcome]:
     """The outcome of a plan, its states in the order of `plan.states`."""
     rows = padded(rows) if plan.method != "policy_iteration" else rows
     if plan.states is not None:
         rows = permuted(rows, plan.states)
         init = None if init is None else init[plan.states]
-    operator = Operator(rows, discount, threads=threads)
-    goal = Goal(Discounted(operator), tolerance, limit, report)
+    operator = Operator(rows, discount, threads=effort.threads)
+    goal = Goal(Discounted(operator), effort.tolerance, effort.limit, effort.report)
     value = pessimistic(rows, discount) if init is None else init
     return operator, goal, iterate(operator, value, goal, plan)
 

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from suasion.markov import MDP
 
-FEW = 150  # states up to which policies are evaluated in rational numbers
+FEW = 40  # states up to which policies are evaluated in rational numbers: their digits grow with the states
 
 
 class Choice(NamedTuple):
@@ -63,10 +63,14 @@ def action_value(choice: Choice, discount: Fraction, value: Sequence[Fraction]) 
 def policy_value(model: Model, discount: Fraction, policy: Sequence[int]) -> list[Fraction]:
     """v_pi by elimination; `policy` is the place of a choice within its state.
 
+    Without a discount, recurrent classes have a value of 0, their rewards being 0.
+
     Raises:
-        ArithmeticError: the system is singular.
+        ArithmeticError: a recurrent class has rewards, and the discount is 1.
     """
     states = len(model)
+    ended = _recurrent(model, policy) if discount == 1 else set()
+    model = [[] if s in ended else choices for s, choices in enumerate(model)]
     rows: list[dict[int, Fraction]] = []
     right = []
     for s in range(states):
@@ -79,6 +83,24 @@ def policy_value(model: Model, discount: Fraction, policy: Sequence[int]) -> lis
                 row[j] = row.get(j, Fraction(0)) - discount * p
         rows.append(row)
     return _solved(rows, right)
+
+
+def _recurrent(model: Model, policy: Sequence[int]) -> set[int]:
+    """States that are never left for good under the policy."""
+    taken = [choices[policy[s]] if choices else None for s, choices in enumerate(model)]
+    after = [set() if choice is None else {j for j, _ in choice.outcomes} for choice in taken]
+    reach = []
+    for s in range(len(model)):
+        seen, todo = {s}, [s]
+        while todo:
+            fresh = after[todo.pop()] - seen
+            seen |= fresh
+            todo += fresh
+        reach.append(seen)
+    found = {s for s, seen in enumerate(reach) if taken[s] and all(s in reach[j] for j in seen)}
+    if any(choice is not None and choice.reward for s, choice in enumerate(taken) if s in found):
+        raise ArithmeticError("under this policy rewards go on for ever")
+    return found
 
 
 def _solved(rows: list[dict[int, Fraction]], right: list[Fraction]) -> list[Fraction]:
@@ -130,16 +152,25 @@ def enclosed(value: Sequence[Fraction]) -> tuple[ndarray, ndarray]:
     return lower, upper
 
 
-def inductive(model: Model, discount: Fraction, lower: ndarray, upper: ndarray, policy: Sequence[int]) -> int | None:
-    r"""The first state without $T_\pi L \ge L$ and $T U \le U$; None if these prove $L \le v_\pi \le v_* \le U$."""
+def unproven(
+    model: Model, discount: Fraction, lower: ndarray, upper: ndarray, policy: Sequence[int], worthless: ndarray
+) -> int | None:
+    r"""The first state in which $T_\pi L \ge L$ or $T U \le U$ does not hold; None where they prove the bounds.
+
+    Args:
+        model: rewards to be maximised.
+        discount: gamma.
+        lower: L.
+        upper: U.
+        policy: place of the choice within each state.
+        worthless: states in which rewards of 0 can be had for ever, bool[S]; there U >= 0 is needed too.
+    """
     L = [Fraction(float(x)) for x in lower]
     U = [Fraction(float(x)) for x in upper]
     for s, choices in enumerate(model):
-        if not choices:
-            if L[s] > 0 or U[s] < 0:
-                return s
-            continue
-        if action_value(choices[policy[s]], discount, L) < L[s]:
+        if (not choices and (L[s] > 0 or U[s] < 0)) or (worthless[s] and U[s] < 0):
+            return s
+        if choices and action_value(choices[policy[s]], discount, L) < L[s]:
             return s
         if any(action_value(choice, discount, U) > U[s] for choice in choices):
             return s

@@ -193,7 +193,9 @@ def inexact_policy_iteration(
             return x - (operator.evaluate(x)[0] - constant)
 
         residual = found.value - value
-        step, failed = bicgstab(LinearOperator((states, states), system), residual, rtol=forcing, atol=0.0, maxiter=200)
+        step, failed = bicgstab(
+            LinearOperator((states, states), system, dtype=np.float64), residual, rtol=forcing, atol=0.0, maxiter=200
+        )
         value = found.value if failed or not np.isfinite(step).all() else value + step
 
 

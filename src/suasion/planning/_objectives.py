@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -11,10 +12,11 @@ from numpy import ndarray
 
 from suasion.markov import MDP
 from suasion.planning import _average as averages
+from suasion.planning._effort import Effort
 from suasion.planning._operator import Operator
 from suasion.planning._rows import rows
 from suasion.planning._solution import Solution
-from suasion.planning._total import Effort, undiscounted
+from suasion.planning._total import undiscounted
 
 Report = Callable[[int, float], None]
 
@@ -28,6 +30,7 @@ def reach_reward(
     limit: int = 1_000_000,
     threads: int | None = None,
     report: Report | None = None,
+    exact: bool = False,
 ) -> Solution:
     r"""Expected total reward until the goal (stochastic shortest path), over policies that reach it with probability 1.
 
@@ -42,6 +45,7 @@ def reach_reward(
         limit: as in `solve`.
         threads: as in `solve`.
         report: as in `solve`.
+        exact: as in `solve`.
 
     Raises:
         ValueError: the goal is empty, or no label of the model.
@@ -52,7 +56,7 @@ def reach_reward(
         Bertsekas & Tsitsiklis (1991), An analysis of stochastic shortest path problems.
     """
     ended, choices = until(mdp, goal)
-    found = undiscounted(ended, _effort(tolerance, limit, threads, report), maximise=maximise, may_stay=False)
+    found = undiscounted(ended, _effort(tolerance, limit, threads, report, exact), maximise=maximise, may_stay=False)
     return _named(found, choices)
 
 
@@ -65,6 +69,7 @@ def reach_probability(
     limit: int = 1_000_000,
     threads: int | None = None,
     report: Report | None = None,
+    exact: bool = False,
 ) -> Solution:
     """Probability of ever reaching the goal, the greatest or the least over all policies; 1 in the goal.
 
@@ -76,6 +81,7 @@ def reach_probability(
         limit: as in `solve`.
         threads: as in `solve`.
         report: as in `solve`.
+        exact: as in `solve`.
 
     Raises:
         ValueError: the goal is empty, or no label of the model.
@@ -94,11 +100,11 @@ def reach_probability(
         terminal=ended.terminal,
         states=ended.states,
     )
-    effort = _effort(tolerance, limit, threads, report)
+    effort = _effort(tolerance, limit, threads, report, exact)
     found = _named(undiscounted(paid, effort, maximise=maximise, may_stay=True, limits=(0.0, 1.0)), choices)
-    for values in (found.value, found.lower, found.upper):
-        values[members] = 1.0
-    return found
+    value, lower, upper = (np.where(members, 1.0, x) for x in (found.value, found.lower, found.upper))
+    rational = found.exact and tuple(Fraction(1) if own else v for own, v in zip(members, found.exact, strict=True))
+    return dataclasses.replace(found, value=value, lower=lower, upper=upper, exact=rational)
 
 
 def average_reward(
@@ -245,7 +251,7 @@ def _named(found: Solution, choices: Int64[ndarray, "_"]) -> Solution:
     return dataclasses.replace(found, policy=np.where(found.policy >= 0, choices[found.policy], -1))
 
 
-def _effort(tolerance: float, limit: int, threads: int | None, report: Report | None) -> Effort:
+def _effort(tolerance: float, limit: int, threads: int | None, report: Report | None, exact: bool = False) -> Effort:
     if not tolerance > 0 or limit < 1:
         raise ValueError(f"tolerance is {tolerance!r} and limit {limit!r}: both must be above 0")
-    return Effort(tolerance=tolerance, limit=limit, threads=threads, report=report or Effort.report)
+    return Effort(tolerance=tolerance, limit=limit, threads=threads, report=report or Effort.report, exact=exact)

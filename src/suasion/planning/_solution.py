@@ -41,6 +41,7 @@ class Solution:
         iterations: what the method counts: sweeps over all states, or policies.
         method: the algorithm's name.
         why: reason for the method, in words.
+        verified: whether the bounds were proven in rational arithmetic too.
         exact: the values as rational numbers, where they were asked for and the model is small; None otherwise.
     """
 
@@ -52,6 +53,7 @@ class Solution:
     iterations: int
     method: str
     why: str
+    verified: bool = False
     exact: tuple[Fraction, ...] | None = None
 
     @property

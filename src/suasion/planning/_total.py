@@ -6,9 +6,6 @@ then the Bellman equation has one solution, and `_inductive` proves bounds of it
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
@@ -19,31 +16,14 @@ from suasion.planning import _iterations as iterations
 from suasion.planning import _quotient as quotients
 from suasion.planning._components import Graph
 from suasion.planning._discounted import Plan
+from suasion.planning._effort import Effort
 from suasion.planning._inductive import Inductive
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import SMALL, Operator
 from suasion.planning._quotient import InfiniteValueError, Quotient
 from suasion.planning._rows import Rows, padded, permuted, restricted, rows
 from suasion.planning._solution import Solution, in_place
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How far and by what means.
-
-    Attributes:
-        method: as in `solve`.
-        tolerance: half the gap that is asked for.
-        limit: of iterations.
-        threads: that share a sweep.
-        report: called with (iteration, gap).
-    """
-
-    method: str = "auto"
-    tolerance: float = 1e-6
-    limit: int = 1_000_000
-    threads: int | None = None
-    report: Callable[[int, float], None] = lambda iteration, gap: None
+from suasion.planning._verified import verified
 
 
 def undiscounted(
@@ -74,7 +54,8 @@ def undiscounted(
     policy = quotients.policy(plain, Graph(plain), left, choice) if left.component.any() else choice
     why = f"; {int(left.component.sum())} states in end components were made one each" if left.component.any() else ""
     value, lower, upper = (x[left.label] for x in (value, lower, upper))
-    return oriented(value, lower, upper, policy, outcome, plan._replace(why=plan.why + why), maximise)
+    solution = oriented(value, lower, upper, policy, outcome, plan._replace(why=plan.why + why), maximise)
+    return verified(mdp, 1.0, solution, maximise=maximise) if effort.exact else solution
 
 
 def oriented(
