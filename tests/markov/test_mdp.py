@@ -83,3 +83,15 @@ def test_the_constructor_checks_and_never_sorts():
             branch_reward=model.branch_reward,
             terminal=model.terminal,
         )
+
+
+def test_rows_without_outcomes_are_refused_when_they_are_divided_by_their_sums():
+    for probability in ([1.0, 0.0], [0.0, 1.0]):
+        with pytest.raises(ValueError, match="has no outcome"):
+            MDP.from_branches(
+                choice_start=np.array([0, 2]),
+                branch_start=np.array([0, 1, 2]),
+                target=np.zeros(2, int),
+                probability=np.array(probability),
+                normalise=True,
+            )

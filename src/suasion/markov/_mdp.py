@@ -134,8 +134,9 @@ class MDP:
         start, target, probability, reward = _canonical(branch_start, target, probability, reward)
         _check_offsets("branch_start", start, len(target))
         if normalise:
-            sums = _row_sums(start, probability)
-            probability = probability / np.repeat(np.where(sums > 0, sums, 1.0), np.diff(start))
+            filled = np.flatnonzero(np.diff(start))  # the constructor refuses the others
+            sums = np.add.reduceat(probability, start[filled]) if len(filled) else np.zeros(0)
+            probability = probability / np.repeat(sums, np.diff(start)[filled])
         base = np.zeros(choices) if choice_reward is None else np.asarray(choice_reward, np.float64)
         base, reward = _lift(start, base, reward)
         return cls(
@@ -258,8 +259,8 @@ def check_distribution(name: str, probability: Float[ndarray, "n"]) -> None:
         ValueError: an entry is negative or not finite, or the sum misses 1 by more than 1e-9.
     """
     _check_probabilities(probability, lambda index: f"{name}[{index}]", zero=True)
-    if abs(total := float(probability.sum()) - 1) > ROW_TOLERANCE:
-        raise ValueError(f"{name} sums to {total + 1!r}, not 1")
+    if abs((total := float(probability.sum())) - 1) > ROW_TOLERANCE:
+        raise ValueError(f"{name} sums to {total!r}, not 1")
 
 
 def _places(choice_start: ndarray, branch_start: ndarray) -> Any:
