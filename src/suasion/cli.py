@@ -23,6 +23,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from suasion import __version__
+from suasion._models import Convert, Solve
 
 if TYPE_CHECKING:
     from suasion.runs import RunConfig
@@ -424,6 +425,8 @@ class Demo:
 
 
 COMMANDS: dict[str, Any] = {
+    "solve": Solve,
+    "convert": Convert,
     "train": Train,
     "plot": Plot,
     "render": Render,

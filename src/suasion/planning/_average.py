@@ -72,7 +72,8 @@ def average(mdp: MDP, effort: Effort, *, maximise: bool) -> Solution:
         status = Status.LIMIT if max(gain.iterations for gain in gains) >= effort.limit else Status.STAGNATED
     plan = plan._replace(why=f"{count} end components; {plan.why}", method="average_reward")
     total = outcome.iterations + sum(gain.iterations for gain in gains)
-    return oriented(value, lower, upper, policy, outcome._replace(status=status, iterations=total), plan, maximise)
+    outcome = outcome._replace(status=status, iterations=total)
+    return oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
 
 
 def _component(

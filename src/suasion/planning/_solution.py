@@ -33,7 +33,7 @@ class Solution:
     arithmetic: the rounding of the solver is inside them.
 
     Attributes:
-        value: float64[S], in reward units; the middle of the bounds.
+        value: float64[S], in reward units; between the bounds, in their middle unless both are near.
         lower: L, float64[S].
         upper: U, float64[S].
         policy: the choice (index into the model's choices) taken in each state, int64[S]; -1 where there is none.
@@ -58,7 +58,7 @@ class Solution:
 
     @property
     def gap(self) -> float:
-        """Greatest width of the bounds, in reward units; `value` is within half of it."""
+        """Greatest width of the bounds, in reward units."""
         return float(np.max(self.upper - self.lower, initial=0.0))
 
     @property
@@ -80,3 +80,12 @@ def in_place(found: ndarray, states: Int64[ndarray, "_"] | None) -> ndarray:
     result = np.empty_like(found)
     result[states] = found
     return result
+
+
+def between(lower: ndarray, upper: ndarray, value: ndarray, tolerance: float) -> ndarray:
+    """The value itself where that is near enough to both bounds, which keeps a 0 a 0; else their middle."""
+    near = np.max(np.maximum(upper - value, value - lower), initial=0.0) <= tolerance
+    if near:
+        return np.clip(value, lower, upper)
+    bounded = np.isfinite(lower) & np.isfinite(upper)
+    return np.where(bounded, lower + np.where(bounded, upper - lower, 0.0) / 2, value)

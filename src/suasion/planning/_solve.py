@@ -17,7 +17,7 @@ from suasion.planning._effort import Effort
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator
 from suasion.planning._rows import rows
-from suasion.planning._solution import Solution, in_place
+from suasion.planning._solution import Solution, between, in_place
 from suasion.planning._total import undiscounted
 from suasion.planning._verified import verified
 
@@ -90,14 +90,15 @@ def solve(
 def solution(operator: Operator, goal: Goal, outcome: Outcome, plan: Plan, maximise: bool) -> Solution:
     """An outcome in the model's own order and sign."""
     lower, upper = goal.certificate.bounds(outcome.value, outcome.found)
+    value = between(lower, upper, outcome.found.value, goal.tolerance)
     policy = operator.rows.original(goal.certificate.policy(outcome.found))
-    lower, upper, policy = (in_place(found, plan.states) for found in (lower, upper, policy))
+    value, lower, upper, policy = (in_place(found, plan.states) for found in (value, lower, upper, policy))
     if not maximise:
-        lower, upper = -upper, -lower
+        value, lower, upper = -value, -upper, -lower
     return Solution(
-        value=lower + (upper - lower) / 2,
-        lower=lower,
-        upper=upper,
+        value=value + 0.0,
+        lower=lower + 0.0,
+        upper=upper + 0.0,
         policy=policy,
         status=outcome.status,
         iterations=outcome.iterations,

@@ -22,7 +22,7 @@ from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import SMALL, Operator
 from suasion.planning._quotient import InfiniteValueError, Quotient
 from suasion.planning._rows import Rows, padded, permuted, restricted, rows
-from suasion.planning._solution import Solution, in_place
+from suasion.planning._solution import Solution, between, in_place
 from suasion.planning._verified import verified
 
 
@@ -54,7 +54,8 @@ def undiscounted(
     policy = quotients.policy(plain, Graph(plain), left, choice) if left.component.any() else choice
     why = f"; {int(left.component.sum())} states in end components were made one each" if left.component.any() else ""
     value, lower, upper = (x[left.label] for x in (value, lower, upper))
-    solution = oriented(value, lower, upper, policy, outcome, plan._replace(why=plan.why + why), maximise)
+    plan = plan._replace(why=plan.why + why)
+    solution = oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
     return verified(mdp, 1.0, solution, maximise=maximise) if effort.exact else solution
 
 
@@ -65,11 +66,11 @@ def oriented(
     policy: Int64[ndarray, "S"],
     outcome: Outcome,
     plan: Plan,
+    tolerance: float,
     maximise: bool,
 ) -> Solution:
-    """Signs as in the model; the value in the middle of the bounds, where there are any."""
-    bounded = np.isfinite(lower) & np.isfinite(upper)
-    value = np.where(bounded, lower + np.where(bounded, upper - lower, 0.0) / 2, value)
+    """Signs as in the model, and a value between the bounds."""
+    value = between(lower, upper, value, tolerance)
     if not maximise:
         value, lower, upper = -value, -upper, -lower
     return Solution(

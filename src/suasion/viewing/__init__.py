@@ -12,6 +12,8 @@ from suasion.viewing._animation import write_apng as write_apng
 from suasion.viewing._animation import write_gif as write_gif
 from suasion.viewing._curves import learning_curves as learning_curves
 from suasion.viewing._frame import draw_frame as draw_frame
+from suasion.viewing._grid import value_map as value_map
+from suasion.viewing._grid import write_sweeps as write_sweeps
 from suasion.viewing._interval import mean_interval as mean_interval
 from suasion.viewing._runs import plot_runs as plot_runs
 from suasion.viewing._style import save_figure as save_figure
