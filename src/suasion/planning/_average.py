@@ -20,7 +20,7 @@ from suasion.planning._components import Graph
 from suasion.planning._effort import Effort
 from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, padded, restricted, rows
-from suasion.planning._solution import Solution, Status, in_place
+from suasion.planning._solution import Solution, Status
 from suasion.planning._total import oriented, planned, run, steps_to_end
 
 FEW = 600  # states up to which policies are evaluated by linear systems
@@ -62,8 +62,7 @@ def average(mdp: MDP, effort: Effort, *, maximise: bool) -> Solution:
     operator, goal, outcome = run(left.rows, plan, steps_to_end(left.rows), further)
     lower, upper = goal.certificate.bounds(outcome.value, outcome.found)
     choice = operator.rows.original(goal.certificate.policy(outcome.found))
-    lower, upper, value, choice = (in_place(x, plan.states) for x in (lower, upper, outcome.value, choice))
-    lower, upper, value = (lower - half)[left.label], (upper + half)[left.label], value[left.label]
+    lower, upper, value = (lower - half)[left.label], (upper + half)[left.label], outcome.value[left.label]
     ends = plain.ends
     lower[ends], upper[ends] = 0.0, 0.0
     policy = quotients.policy(plain, graph, left, choice, within)

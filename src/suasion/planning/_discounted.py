@@ -14,10 +14,13 @@ from suasion.planning._bounds import Discounted
 from suasion.planning._effort import Effort
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator
-from suasion.planning._rows import Rows, padded, permuted
+from suasion.planning._rows import Rows, padded
 
 FEW = 600  # states up to which linear systems are quicker than anything else is to load
 DEEP = 50  # steps to the end from which the order of the states pays
+
+
+JACOBI = ("value_iteration", "modified_policy_iteration", "inexact_policy_iteration")  # many backups of all states
 
 
 class Plan(NamedTuple):
@@ -55,11 +58,12 @@ def by_graph(rows: Rows, ends: Bool[ndarray, "S"]) -> Plan | None:
     from suasion.planning import _graph as graph
     from suasion.planning import _sweeps as sweeps
 
-    found = graph.components(rows)
-    count, largest = len(found.start) - 1, int(np.diff(found.start).max())
-    if 2 * largest <= rows.n_states:
-        why = f"{count} strongly connected components, of {largest} states at most"
-        return Plan("topological", why, components=found)
+    if not _there_and_back(rows):
+        found = graph.components(rows)
+        count, largest = len(found.start) - 1, int(np.diff(found.start).max())
+        if 2 * largest <= rows.n_states:
+            why = f"{count} strongly connected components, of {largest} states at most"
+            return Plan("topological", why, components=found)
     queue, distance = graph.outwards(rows, ends)
     deepest = int(distance.max())
     if deepest <= DEEP or 2 * len(queue) < rows.n_states:
@@ -67,6 +71,18 @@ def by_graph(rows: Rows, ends: Bool[ndarray, "S"]) -> Plan | None:
     order = sweeps.order(rows, queue, distance)
     why = f"the end is up to {deepest} steps away; {order.words}"
     return Plan("gauss_seidel", why, backward=order.backward, states=order.states)
+
+
+def _there_and_back(rows: Rows) -> bool:
+    """Whether most states can be come back to in two steps, as some of them tell: then they hang together."""
+
+    def after(s: int) -> ndarray:
+        branches = slice(int(rows.start[rows.choice_start[s]]), int(rows.start[rows.choice_start[s + 1]]))
+        return np.unique(rows.target[branches])
+
+    asked = np.unique(np.linspace(0, rows.n_states - 1, 32).astype(int)).tolist()
+    back = [any(j != s and s in after(int(j)) for j in after(s)[:8]) for s in asked]
+    return 2 * sum(back) > len(back)
 
 
 def ends_of(mdp: MDP) -> Bool[ndarray, "S"]:
@@ -95,11 +111,8 @@ def pessimistic(rows: Rows, discount: float) -> Float64[ndarray, "_"]:
 def run(
     rows: Rows, discount: float, plan: Plan, effort: Effort, init: Float64[ndarray, "_"] | None = None
 ) -> tuple[Operator, Goal, Outcome]:
-    """The outcome of a plan, its states in the order of `plan.states`."""
-    rows = padded(rows) if plan.method != "policy_iteration" else rows
-    if plan.states is not None:
-        rows = permuted(rows, plan.states)
-        init = None if init is None else init[plan.states]
+    """The outcome of a plan."""
+    rows = padded(rows) if plan.method in JACOBI else rows
     operator = Operator(rows, discount, threads=effort.threads)
     goal = Goal(Discounted(operator), effort.tolerance, effort.limit, effort.report)
     value = pessimistic(rows, discount) if init is None else init
@@ -120,7 +133,7 @@ def iterate(operator: Operator, value: Float64[ndarray, "_"], goal: Goal, plan: 
     from suasion.planning import _sweeps as sweeps
 
     if plan.method == "gauss_seidel":
-        return sweeps.gauss_seidel(operator, value, goal, backward=plan.backward)
+        return sweeps.gauss_seidel(operator, value, goal, backward=plan.backward, order=plan.states)
     if plan.method == "prioritised_sweeping":
         return sweeps.prioritised_sweeping(operator, value, goal)
     found = plan.components or graph.components(operator.rows)

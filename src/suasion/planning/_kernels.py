@@ -141,42 +141,126 @@ def sweep(A: int, K: int, keep: bool) -> Kernel:
     return kernel
 
 
-@functools.cache
-def blocks(A: int, K: int) -> Kernel:
-    """Gauss-Seidel block by block, each until its greatest |change| is small; how many updates, and whether done."""
+@_compiled
+@typing.no_type_check
+def blocks(
+    order: Any,
+    block: Any,
+    choice_start: Any,
+    start: Any,
+    target: Any,
+    probability: Any,
+    reward: Any,
+    discount: Any,
+    value: Any,
+    small: Any,
+    limit: Any,
+) -> Any:
+    """Gauss-Seidel block by block, each until its greatest |change| is small; how many updates, and whether done.
 
-    @_compiled
-    @typing.no_type_check
-    def kernel(order, block, choice_start, start, target, probability, reward, value, small, limit):
-        updates, finished = 0, True
-        for i in range(len(block) - 1):
-            swept = 0
-            while True:
-                greatest = 0.0
-                for j in range(block[i], block[i + 1]):
-                    s = order[j]
-                    begin = s * A if A else choice_start[s]
-                    end = begin + A if A else choice_start[s + 1]
-                    best = -np.inf
-                    for c in range(begin, end):
-                        q = reward[c]
-                        if K:
-                            for b in range(c * K, c * K + K):
-                                q += probability[b] * value[target[b]]
+    Self-loops are solved for, so that a block of one state is done after one update.
+    """
+    updates, finished = 0, True
+    for i in range(len(block) - 1):
+        size = block[i + 1] - block[i]
+        swept = 0
+        while True:
+            greatest = 0.0
+            for j in range(block[i], block[i + 1]):
+                s = order[j]
+                best = -np.inf
+                for c in range(choice_start[s], choice_start[s + 1]):
+                    total, stays = 0.0, 0.0
+                    for b in range(start[c], start[c + 1]):
+                        if target[b] == s:
+                            stays += probability[b]
                         else:
-                            for b in range(start[c], start[c + 1]):
-                                q += probability[b] * value[target[b]]
-                        best = max(best, q)
-                    if begin < end:
-                        greatest = max(greatest, abs(best - value[s]))
-                        value[s] = best
-                swept += 1
-                updates += block[i + 1] - block[i]
-                if block[i + 1] - block[i] == 1 or greatest <= small:
-                    break
-                if swept >= limit:
-                    finished = False
-                    break
-        return updates, finished
+                            total += probability[b] * value[target[b]]
+                    leaves = 1 - discount * stays
+                    if leaves > 0:
+                        best = max(best, (reward[c] + discount * total) / leaves)
+                if best > -np.inf:
+                    greatest = max(greatest, abs(best - value[s]))
+                    value[s] = best
+            swept += 1
+            updates += size
+            if size == 1 or greatest <= small:
+                break
+            if swept >= limit:
+                finished = False
+                break
+    return updates, finished
 
-    return kernel
+
+@_compiled
+@typing.no_type_check
+def folded(
+    A: Any,
+    K: Any,
+    order: Any,
+    place: Any,
+    choice_start: Any,
+    start: Any,
+    target: Any,
+    probability: Any,
+    reward: Any,
+    discount: Any,
+) -> Any:
+    """Rows in another order, the discount inside, self-loops solved for; padded to A choices of K branches unless 0.
+
+    The first choice is repeated where there are fewer than A; a state without choices has empty ones. A choice that
+    stays for certain is worth minus infinity.
+    """
+    states = len(choice_start) - 1
+    choices = states * A if A else len(reward)
+    begins, starts = np.empty(states + 1, np.int64), np.empty(choices + 1, np.int64)
+    targets = np.empty(choices * K if A else len(target), np.int32)
+    probabilities, rewards = np.empty(len(targets)), np.empty(choices)
+    at, end = 0, 0
+    for i in range(states):
+        s = order[i] if len(order) else i
+        first, count = choice_start[s], choice_start[s + 1] - choice_start[s]
+        begins[i] = at
+        for a in range(A if A else count):
+            starts[at] = end
+            used = 0
+            rewards[at] = 0.0
+            if count > 0:
+                c = first + a if a < count else first
+                stays = 0.0
+                for b in range(start[c], start[c + 1]):
+                    if target[b] == s:
+                        stays += probability[b]
+                leaves = 1 - discount * stays
+                scale = 1 / leaves if leaves > 0 else 0.0
+                rewards[at] = reward[c] * scale if leaves > 0 else -np.inf
+                used = start[c + 1] - start[c]
+                for k in range(used):
+                    j = target[start[c] + k]
+                    p = discount * probability[start[c] + k] * scale
+                    targets[end + k] = place[j] if len(order) else j
+                    probabilities[end + k] = p if j != s else 0.0
+            for k in range(used, K if A else used):
+                targets[end + k] = i
+                probabilities[end + k] = 0.0
+            at += 1
+            end += K if A else used
+    begins[states], starts[choices] = at, end
+    return begins, starts, targets, probabilities, rewards
+
+
+@_compiled
+@typing.no_type_check
+def pad(K: Any, start: Any, target: Any, probability: Any) -> Any:
+    """Rows of K branches each, the last ones of probability 0."""
+    choices = len(start) - 1
+    targets, probabilities = np.empty(choices * K, np.int32), np.empty(choices * K)
+    for c in range(choices):
+        length = start[c + 1] - start[c]
+        for k in range(length):
+            targets[c * K + k] = target[start[c] + k]
+            probabilities[c * K + k] = probability[start[c] + k]
+        for k in range(length, K):
+            targets[c * K + k] = 0
+            probabilities[c * K + k] = 0.0
+    return targets, probabilities

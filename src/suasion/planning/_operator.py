@@ -13,9 +13,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from suasion.planning import _reference as reference
-from suasion.planning._rows import UNIT, Rows
+from suasion.planning._rows import SMALL, UNIT, Rows
 
-SMALL = 20_000  # branches up to which NumPy is as quick as compiled code is to load
 SHARED = 200_000  # branches from which on two threads gain
 
 

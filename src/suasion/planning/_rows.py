@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
@@ -11,6 +12,7 @@ from numpy import ndarray
 from suasion.markov import MDP
 
 UNIT = 2.0**-53  # half the distance from 1 to the next number
+SMALL = 20_000  # branches up to which NumPy is as quick as compiled code is to load
 PADDING = 1.25  # rows are made equally long if that costs at most a quarter more
 
 
@@ -69,10 +71,14 @@ class Rows:
         $(K + 4) u (R + \gamma M)$ with $R = \max |r|$ and $M = \max |V|$; rows that miss 1 by $\eta$ add
         $\gamma \eta M$. Any order of summation is covered (Higham, Accuracy and Stability, 2002, section 4.2).
         """
-        M = float(np.max(np.abs(value), initial=0.0))
-        R = float(np.max(np.abs(self.reward), initial=0.0))
-        rounding = (self.fan_out + 6) * UNIT * (R + discount * M) * 1.01
+        M = max(float(np.max(value, initial=0.0)), -float(np.min(value, initial=0.0)))
+        rounding = (self.fan_out + 6) * UNIT * (self._largest + discount * M) * 1.01
         return rounding + self.reward_error + discount * self.row_error * M
+
+    @cached_property
+    def _largest(self) -> float:
+        """max |r|."""
+        return max(float(np.max(self.reward, initial=0.0)), -float(np.min(self.reward, initial=0.0)))
 
     def original(self, choice: Int64[ndarray, "_"]) -> Int64[ndarray, "_"]:
         """The model's choices of these; -1 stays."""
@@ -133,26 +139,37 @@ def _normalised(start: ndarray, lengths: ndarray, probability: ndarray) -> tuple
     return probability, off + (longest + 4) * UNIT
 
 
-def padded(found: Rows) -> Rows:
-    """Rows of equal length, choices of equal number, where that costs little; else as they are."""
+def size(found: Rows) -> tuple[int, int]:
+    """A and K of rows made equal in both, if that costs little; 0 and 0 otherwise."""
     choices, lengths = np.diff(found.choice_start), np.diff(found.start)
     A, K = int(choices.max(initial=0)), int(lengths.max(initial=0))
-    states, branches = found.n_states, len(found.target)
-    if not branches or states * A * K > PADDING * branches:
-        if not found.K and branches and len(lengths) * K <= PADDING * branches:
-            return dataclasses.replace(_pad_branches(found, K), A=found.A)
+    return (A, K) if 0 < found.n_states * A * K <= PADDING * len(found.target) else (0, 0)
+
+
+def padded(found: Rows) -> Rows:
+    """Rows of equal length, choices of equal number, where that costs little; else as they are."""
+    A, K = size(found)
+    if A:
+        found = found if found.K else _pad_branches(found, K)
+        return found if found.A else _pad_choices(found, A, K)
+    K = int(np.diff(found.start).max(initial=0))
+    if found.K or not K or (len(found.start) - 1) * K > PADDING * len(found.target):
         return found
-    found = found if found.K else _pad_branches(found, K)
-    return found if found.A else _pad_choices(found, A, K)
+    return _pad_branches(found, K)
 
 
 def _pad_branches(found: Rows, K: int) -> Rows:
-    lengths = np.diff(found.start)
-    place = np.arange(len(found.target)) + np.repeat(K * np.arange(len(lengths)) - found.start[:-1], lengths)
-    target = np.zeros(len(lengths) * K, np.int32)
-    probability = np.zeros(len(lengths) * K)
-    target[place], probability[place] = found.target, found.probability
-    start = np.arange(0, len(lengths) * K + 1, K)
+    choices = len(found.start) - 1
+    start = np.arange(0, choices * K + 1, K)
+    if len(found.target) > SMALL:
+        from suasion.planning._kernels import pad
+
+        target, probability = pad(K, found.start, found.target, found.probability)
+    else:
+        lengths = np.diff(found.start)
+        place = np.arange(len(found.target)) + np.repeat(start[:-1] - found.start[:-1], lengths)
+        target, probability = np.zeros(choices * K, np.int32), np.zeros(choices * K)
+        target[place], probability[place] = found.target, found.probability
     return dataclasses.replace(found, start=start, target=target, probability=probability, K=K)
 
 
@@ -178,25 +195,6 @@ def _pad_choices(found: Rows, A: int, K: int) -> Rows:
         reward=reward,
         origin=flat if found.origin is None else np.where(flat >= 0, found.origin[flat], -1),
         A=A,
-    )
-
-
-def permuted(found: Rows, order: Int64[ndarray, "_"]) -> Rows:
-    """Rows with the states in another order: `order[i]` is the state that comes i-th."""
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    choice = _gathered(found.choice_start, order, found.A)
-    branch = _gathered(found.start, choice, found.K)
-    lengths = np.diff(found.start)[choice]
-    origin = choice if found.origin is None else found.origin[choice]
-    return dataclasses.replace(
-        found,
-        choice_start=_cumulated(np.diff(found.choice_start)[order]),
-        start=_cumulated(lengths),
-        target=place[found.target[branch]],
-        probability=found.probability[branch],
-        reward=found.reward[choice],
-        origin=origin,
     )
 
 

@@ -73,15 +73,6 @@ class Solution:
         )
 
 
-def in_place(found: ndarray, states: Int64[ndarray, "_"] | None) -> ndarray:
-    """Undo an order of the states: `found[i]` belongs to state `states[i]`."""
-    if states is None:
-        return found
-    result = np.empty_like(found)
-    result[states] = found
-    return result
-
-
 def between(lower: ndarray, upper: ndarray, value: ndarray, tolerance: float) -> ndarray:
     """The value itself where that is near enough to both bounds, which keeps a 0 a 0; else their middle."""
     near = np.max(np.maximum(upper - value, value - lower), initial=0.0) <= tolerance

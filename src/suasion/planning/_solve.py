@@ -17,7 +17,7 @@ from suasion.planning._effort import Effort
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator
 from suasion.planning._rows import rows
-from suasion.planning._solution import Solution, between, in_place
+from suasion.planning._solution import Solution, between
 from suasion.planning._total import undiscounted
 from suasion.planning._verified import verified
 
@@ -88,11 +88,10 @@ def solve(
 
 
 def solution(operator: Operator, goal: Goal, outcome: Outcome, plan: Plan, maximise: bool) -> Solution:
-    """An outcome in the model's own order and sign."""
+    """An outcome in the model's own sign."""
     lower, upper = goal.certificate.bounds(outcome.value, outcome.found)
     value = between(lower, upper, outcome.found.value, goal.tolerance)
     policy = operator.rows.original(goal.certificate.policy(outcome.found))
-    value, lower, upper, policy = (in_place(found, plan.states) for found in (value, lower, upper, policy))
     if not maximise:
         value, lower, upper = -value, -upper, -lower
     return Solution(

@@ -17,34 +17,49 @@ from suasion.planning import _graph as graph
 from suasion.planning import _kernels as kernels
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator, room
-from suasion.planning._rows import Rows
+from suasion.planning._rows import Rows, size
 from suasion.planning._solution import Status
 
 
-def folded(rows: Rows, discount: float) -> Rows:
-    """Rows with the discount in the probabilities and self-loops solved for; a choice that only stays never wins."""
-    states = np.repeat(np.arange(rows.n_states, dtype=np.int32), np.diff(rows.choice_start))
-    source = np.repeat(states, rows.K or np.diff(rows.start))
-    loop = rows.target == source
-    if not loop.any():
-        probability = rows.probability if discount == 1 else discount * rows.probability
-        return dataclasses.replace(rows, probability=probability)
-    probability = discount * rows.probability
-    stays = np.add.reduceat(np.where(loop, probability, 0.0), rows.start[:-1])
-    probability[loop] = 0.0
-    leaves = 1 - stays
-    only = leaves <= 0
-    scale = np.where(only, 0.0, 1 / np.where(only, 1.0, leaves))
-    probability *= np.repeat(scale, rows.K or np.diff(rows.start))
-    reward = np.where(only, -np.inf, rows.reward * scale)
-    return dataclasses.replace(rows, probability=probability, reward=reward)
+def folded(rows: Rows, discount: float, order: Int64[ndarray, "_"] | None = None) -> Rows:
+    """Rows with the discount inside and self-loops solved for, in this order, of equal length if that costs little.
+
+    A choice that stays for certain is worth minus infinity.
+    """
+    A, K = size(rows)
+    none = np.zeros(0, np.int64)
+    place = none
+    if order is not None:
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+    arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
+    found = kernels.folded(A, K, none if order is None else order, place, *arrays, discount)
+    choice_start, start, target, probability, reward = found
+    return dataclasses.replace(
+        rows,
+        choice_start=choice_start,
+        start=start,
+        target=target,
+        probability=probability,
+        reward=reward,
+        A=A,
+        K=K,
+        origin=None,
+    )
 
 
 POLICY_SWEEPS = 16  # between two sweeps over all choices
 FORCING = 0.1
 
 
-def gauss_seidel(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, *, backward: bool = False) -> Outcome:
+def gauss_seidel(
+    operator: Operator,
+    value: Float64[ndarray, "S"],
+    goal: Goal,
+    *,
+    backward: bool = False,
+    order: Int64[ndarray, "_"] | None = None,
+) -> Outcome:
     """Sweeps in place, always in the same direction: one over all choices, then some over those that won.
 
     The rows of the winners are copied side by side; they are swept until the changes have fallen to a tenth, 16 times
@@ -55,16 +70,21 @@ def gauss_seidel(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, *
         value: where to begin; from below, values spread from the end in one sweep.
         goal: when to stop.
         backward: from the last state to the first.
+        order: of the states, which are copied in it; the model's own if not given.
     """
-    rows = folded(operator.rows, operator.discount)
+    rows = folded(operator.rows, operator.discount, order)
     sweep, sweep_policy = kernels.sweep(rows.A, rows.K, True), kernels.sweep(1, rows.K, False)
     arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
-    own, ones, value = room(rows), np.arange(rows.n_states + 1), value.copy()
+    own, ones = room(rows), np.arange(rows.n_states + 1)
+    swept = value.copy() if order is None else value[order]
     iteration, enough = 0, goal.tolerance * max(1 - operator.discount, 1e-3)
     while True:
         iteration += 1
-        change = float(sweep(backward, *arrays, own, value))
+        change = float(sweep(backward, *arrays, own, swept))
         if change <= enough or iteration >= goal.limit:
+            value = swept.copy()
+            if order is not None:
+                value[order] = swept
             found = operator.optimal(value)
             gap = goal.certificate.gap(value, found)
             if (status := goal.ended(operator, value, found, gap, iteration)) is not None:
@@ -73,7 +93,7 @@ def gauss_seidel(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, *
                 return Outcome(value, found, Status.STAGNATED, iteration)
             enough = change * min(max(1.4 * goal.tolerance / gap, 0.01), 0.5)
         for _ in range(POLICY_SWEEPS):
-            if sweep_policy(backward, ones, *own, own, value) <= FORCING * change:
+            if sweep_policy(backward, ones, *own, own, swept) <= FORCING * change:
                 break
 
 
@@ -82,15 +102,14 @@ def topological(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, fo
 
     Dai, Mausam, Weld & Goldsmith (2011), Topological value iteration algorithms.
     """
-    rows = folded(operator.rows, operator.discount)
-    kernel = kernels.blocks(rows.A, rows.K)
+    rows = operator.rows
     arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
 
-    def pass_(value: ndarray, small: float, updates: int) -> tuple[int, bool]:
+    def some(value: ndarray, small: float, updates: int) -> tuple[int, bool]:
         sweeps = max(1, updates // max(rows.n_states, 1))
-        return kernel(found.order, found.start, *arrays, value, small, sweeps)
+        return kernels.blocks(*found, *arrays, operator.discount, value, small, sweeps)
 
-    return _ever_smaller(operator, value.copy(), goal, pass_)
+    return _ever_smaller(operator, value.copy(), goal, some)
 
 
 def prioritised_sweeping(operator: Operator, value: Float64[ndarray, "S"], goal: Goal) -> Outcome:
@@ -100,23 +119,21 @@ def prioritised_sweeping(operator: Operator, value: Float64[ndarray, "S"], goal:
     rows = folded(operator.rows, operator.discount)
     arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
 
-    def pass_(value: ndarray, small: float, updates: int) -> tuple[int, bool]:
+    def some(value: ndarray, small: float, updates: int) -> tuple[int, bool]:
         return prioritised(*arrays, value, small, updates)
 
-    return _ever_smaller(operator, value.copy(), goal, pass_)
+    return _ever_smaller(operator, value.copy(), goal, some)
 
 
-def _ever_smaller(
-    operator: Operator,
-    value: Float64[ndarray, "S"],
-    goal: Goal,
-    pass_: Callable[[ndarray, float, int], tuple[int, bool]],
-) -> Outcome:
-    """Passes that leave changes of `small` and less, each a tenth of the one before, until the bounds are close."""
+Updates = Callable[[ndarray, float, int], tuple[int, bool]]
+
+
+def _ever_smaller(operator: Operator, value: Float64[ndarray, "S"], goal: Goal, some: Updates) -> Outcome:
+    """Updates that leave changes of `small` and less, each time a tenth of that before, until the bounds are close."""
     states = max(operator.rows.n_states, 1)
     small, spent = 0.1 * goal.tolerance * max(1 - operator.discount, 1e-4), 0
     while True:
-        updates, finished = pass_(value, small, max(goal.limit * states - spent, 1))
+        updates, finished = some(value, small, max(goal.limit * states - spent, 1))
         spent += int(updates)
         iteration = -(-spent // states)
         found = operator.optimal(value)

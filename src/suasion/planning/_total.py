@@ -19,10 +19,10 @@ from suasion.planning._discounted import Plan
 from suasion.planning._effort import Effort
 from suasion.planning._inductive import Inductive
 from suasion.planning._iterations import Goal, Outcome
-from suasion.planning._operator import SMALL, Operator
+from suasion.planning._operator import Operator
 from suasion.planning._quotient import InfiniteValueError, Quotient
-from suasion.planning._rows import Rows, padded, permuted, restricted, rows
-from suasion.planning._solution import Solution, between, in_place
+from suasion.planning._rows import SMALL, Rows, padded, restricted, rows
+from suasion.planning._solution import Solution, between
 from suasion.planning._verified import verified
 
 
@@ -50,10 +50,9 @@ def undiscounted(
     operator, goal, outcome = run(left.rows, plan, distance, effort, limits)
     lower, upper = goal.certificate.bounds(outcome.value, outcome.found)
     choice = operator.rows.original(goal.certificate.policy(outcome.found))
-    lower, upper, value, choice = (in_place(x, plan.states) for x in (lower, upper, outcome.value, choice))
     policy = quotients.policy(plain, Graph(plain), left, choice) if left.component.any() else choice
     why = f"; {int(left.component.sum())} states in end components were made one each" if left.component.any() else ""
-    value, lower, upper = (x[left.label] for x in (value, lower, upper))
+    value, lower, upper = (x[left.label] for x in (outcome.value, lower, upper))
     plan = plan._replace(why=plan.why + why)
     solution = oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
     return verified(mdp, 1.0, solution, maximise=maximise) if effort.exact else solution
@@ -177,9 +176,7 @@ def run(
         start = quotients.nearing(left, Graph(left), distance)
         return operator, goal, iterations.policy_iteration(operator, start, goal)
     value = 10.0 * min(float(np.min(left.reward, initial=0.0)), 0.0) * distance
-    found = padded(left)
-    if plan.states is not None:
-        found, value = permuted(found, plan.states), value[plan.states]
+    found = padded(left) if plan.method in discounted.JACOBI else left
     operator = Operator(found, 1.0, threads=effort.threads)
     goal = Goal(Inductive(operator, *limits), effort.tolerance, effort.limit, effort.report)
     return operator, goal, discounted.iterate(operator, value, goal, plan)
