@@ -13,13 +13,17 @@ from suasion.planning import _iterations as iterations
 from suasion.planning._bounds import Discounted
 from suasion.planning._effort import Effort
 from suasion.planning._iterations import Goal, Outcome
+from suasion.planning._linear import fills_little
 from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, padded
+from suasion.planning._solution import Status
 
 FEW = 600  # states up to which linear systems are quicker than anything else is to load
 DEEP = 50  # steps to the end from which the order of the states pays
 
 
+ASKED = "as asked"
+PATIENCE = 400  # sweeps over a policy's rows after which a process is slow
 JACOBI = ("value_iteration", "modified_policy_iteration", "inexact_policy_iteration")  # many backups of all states
 
 
@@ -110,13 +114,25 @@ def pessimistic(rows: Rows, discount: float) -> Float64[ndarray, "_"]:
 
 def run(
     rows: Rows, discount: float, plan: Plan, effort: Effort, init: Float64[ndarray, "_"] | None = None
-) -> tuple[Operator, Goal, Outcome]:
-    """The outcome of a plan."""
+) -> tuple[Operator, Goal, Outcome, Plan]:
+    """The outcome of a plan, and the plan as it turned out: slow processes on a plane are given to linear systems."""
     rows = padded(rows) if plan.method in JACOBI else rows
     operator = Operator(rows, discount, threads=effort.threads)
     goal = Goal(Discounted(operator), effort.tolerance, effort.limit, effort.report)
     value = pessimistic(rows, discount) if init is None else init
-    return operator, goal, iterate(operator, value, goal, plan)
+    if plan.method == "modified_policy_iteration" and plan.why != ASKED:
+        outcome = iterations.modified_policy_iteration(operator, value, goal, budget=PATIENCE)
+        if outcome.status is not Status.LIMIT or outcome.iterations >= effort.limit:
+            return operator, goal, outcome, plan
+        value = outcome.value
+        if fills_little(rows, outcome.found.choice):
+            why = "values spread slowly, and the states form a plane: linear systems are sparse"
+            plan = Plan("policy_iteration", why)
+            last = iterations.policy_iteration(operator, outcome.found.choice, goal)
+        else:
+            last = iterations.modified_policy_iteration(operator, value, goal)
+        return operator, goal, last._replace(iterations=last.iterations + outcome.iterations), plan
+    return operator, goal, iterate(operator, value, goal, plan), plan
 
 
 def iterate(operator: Operator, value: Float64[ndarray, "_"], goal: Goal, plan: Plan) -> Outcome:

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from suasion.planning import _reference as reference
 from suasion.planning._bounds import Bounds
-from suasion.planning._iterations import DENSE, policy_value
+from suasion.planning._linear import DENSE, Systems
 from suasion.planning._operator import Backup, Operator
 from suasion.planning._rows import Rows, chosen
 
@@ -114,7 +114,7 @@ def _steps_dense(rows: Rows) -> Float64[ndarray, "S"] | None:
     choice = np.where(rows.ends, -1, rows.choice_start[:-1])
     for _ in range(1 + 2 * len(rows.reward)):
         try:
-            weight = policy_value(rows, 1.0, choice)
+            weight = Systems(rows, 1.0).value(choice)
         except ArithmeticError:
             return None
         if not (weight >= 0).all() or not weight.max(initial=0.0) <= LARGEST:

@@ -16,13 +16,14 @@ from numpy import ndarray
 
 from suasion.planning import _reference as reference
 from suasion.planning._bounds import Bounds, stagnated
+from suasion.planning._linear import Systems
 from suasion.planning._operator import Backup, Operator
-from suasion.planning._rows import Rows
 from suasion.planning._solution import Status
 
 Report = Callable[[int, float], None]
 
 
+FORCING = 0.12  # times the cost of a policy's sweep, 1 being one of all choices
 PATIENCE = 50  # backups in a row that are no better than the best: rounding has the upper hand
 
 
@@ -114,9 +115,15 @@ def centre(operator: Operator, low: float, high: float) -> float:
 
 
 def modified_policy_iteration(
-    operator: Operator, value: Float64[ndarray, "S"], goal: Goal, *, forcing: float = 0.03
+    operator: Operator, value: Float64[ndarray, "S"], goal: Goal, *, budget: float = np.inf
 ) -> Outcome:
-    r"""$V \leftarrow T_\pi^m T V$ with the greedy pi; m grows until the span of $T_\pi V - V$ has fallen by `forcing`.
+    r"""$V \leftarrow T_\pi^m T V$ with the greedy pi; m grows until $T_\pi V - V$ has fallen to a small share.
+
+    Args:
+        operator: the model and the discount.
+        value: where to begin.
+        goal: when to stop.
+        budget: sweeps over a policy's rows after which a slow process is given back, with status LIMIT.
 
     References:
         Puterman & Shin (1978); the adaptive m as in inexact policy iteration, Gargiani et al. (2023).
@@ -126,26 +133,33 @@ def modified_policy_iteration(
     while True:
         iteration += 1
         found = operator.optimal(value, keep=True)
-        if (status := goal.reached(operator, value, found, iteration)) is not None:
+        status = goal.reached(operator, value, found, iteration)
+        if status is None and budget <= 0:
+            status = Status.LIMIT
+        if status is not None:
             return Outcome(value, found, status, iteration)
-        value = _towards(operator, found, value, forcing)
+        value, used = _towards(operator, found, value, budget)
+        budget -= used
 
 
-def _towards(operator: Operator, found: Backup, spare: Float64[ndarray, "S"], forcing: float) -> Float64[ndarray, "S"]:
-    """T_pi^m T V."""
+def _towards(
+    operator: Operator, found: Backup, spare: Float64[ndarray, "S"], budget: float
+) -> tuple[Float64[ndarray, "S"], int]:
+    """T_pi^m T V, and m; the share is the smaller, the cheaper a policy's sweep is beside one of all choices."""
 
     def width(low: float, high: float) -> float:
         return max(high, -low) if operator.rows.terminal else high - low
 
-    value = found.value
-    enough = forcing * width(found.low, found.high)
+    value, sweeps = found.value, 0
+    enough = min(0.1, max(0.01, FORCING * operator.cost)) * width(found.low, found.high)
     last = np.inf
     while True:
         result, low, high = operator.evaluate(value, spare)
+        sweeps += 1
         now = width(low, high)
         value, spare = result, value
-        if now <= enough or not now < last:
-            return value + centre(operator, low, high)
+        if now <= enough or not now < last or sweeps >= budget:
+            return value + centre(operator, low, high), sweeps
         last = now
 
 
@@ -155,11 +169,12 @@ def policy_iteration(operator: Operator, choice: Int64[ndarray, "S"], goal: Goal
     Raises:
         ArithmeticError: a policy's system is singular: under it the process does not end, and the discount is 1.
     """
+    systems = Systems(operator.rows, operator.discount)
     seen: set[bytes] = set()
     iteration = 0
     while True:
         iteration += 1
-        value = policy_value(operator.rows, operator.discount, choice)
+        value = systems.value(choice)
         found = operator.optimal(value)
         if (status := goal.reached(operator, value, found, iteration)) is not None:
             return Outcome(value, found, status, iteration)
@@ -205,43 +220,3 @@ def _improved(
     kept = reference.evaluate(operator.rows, operator.discount, choice, value)
     better = found.value > kept + 2 * operator.rows.backup_error(operator.discount, value)
     return np.where(better, found.choice, choice)
-
-
-DENSE = 1500  # states up to which a dense linear system is solved
-
-
-def policy_value(rows: Rows, discount: float, choice: Int64[ndarray, "S"]) -> Float64[ndarray, "S"]:
-    r"""$v_\pi = (I - \gamma P_\pi)^{-1} r_\pi$, directly.
-
-    Raises:
-        ArithmeticError: the matrix is singular.
-    """
-    states = rows.n_states
-    acting = np.flatnonzero(choice >= 0)
-    taken = choice[acting]
-    lengths = np.diff(rows.start)[taken]
-    branch = np.repeat(rows.start[taken], lengths) + _ordinals(lengths)
-    source = np.repeat(acting, lengths)
-    reward = np.zeros(states)
-    reward[acting] = rows.reward[taken]
-    if states <= DENSE:
-        matrix = np.eye(states)
-        np.subtract.at(matrix, (source, rows.target[branch]), discount * rows.probability[branch])
-        try:
-            return np.linalg.solve(matrix, reward)
-        except np.linalg.LinAlgError as error:
-            raise ArithmeticError("under this policy the process does not end") from error
-    from scipy.sparse import csc_array, eye_array
-    from scipy.sparse.linalg import splu
-
-    weights = (discount * rows.probability[branch], (source, rows.target[branch]))
-    matrix = (eye_array(states) - csc_array(weights, shape=(states, states))).tocsc()
-    try:
-        return splu(matrix).solve(reward)
-    except RuntimeError as error:
-        raise ArithmeticError("under this policy the process does not end") from error
-
-
-def _ordinals(lengths: ndarray) -> ndarray:
-    ends = np.cumsum(lengths)
-    return np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)

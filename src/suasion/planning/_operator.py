@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from suasion.planning import _reference as reference
-from suasion.planning._rows import SMALL, UNIT, Rows
+from suasion.planning._rows import SMALL, UNIT, Rows, constant
 
 SHARED = 200_000  # branches from which on two threads gain
 
@@ -80,7 +80,7 @@ class Operator:
             kernel = kernels.backup(rows.A, rows.K, keep)
             arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
             own = self._own if keep else nothing()
-            low, high = self._spread(kernel, (*arrays, own, self.discount, value, result, choice))
+            low, high = self._spread(kernel, (*arrays, own, self.discount, value, result, choice), self.threads)
         if keep:
             self._kept = choice
         error = self.rows.backup_error(self.discount, value)
@@ -96,11 +96,23 @@ class Operator:
         from suasion.planning import _kernels as kernels
 
         result = np.empty_like(value) if out is None else out
-        return result, *self._spread(kernels.evaluate(self.rows.K), (self._own, self.discount, value, result))
+        shared = self.threads if len(self._own[1]) > SHARED else 1
+        found = self._spread(kernels.evaluate(self._length), (self._own, self.discount, value, result), shared)
+        return result, *found
+
+    @property
+    def cost(self) -> float:
+        """Branches of a policy's sweep, per branch of a sweep over all choices."""
+        return self.rows.n_states / max(len(self.rows.reward), 1)
 
     @cached_property
     def _own(self) -> Own:
         return room(self.rows)
+
+    @cached_property
+    def _length(self) -> int:
+        """Branches of each kept row, or 0 where they differ."""
+        return constant(self._own[0])
 
     @cached_property
     def _parts(self) -> list[tuple[int, int]]:
@@ -114,8 +126,8 @@ class Operator:
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.threads, thread_name_prefix="sweep")
 
-    def _spread(self, kernel: Any, arguments: tuple[Any, ...]) -> tuple[float, float]:
-        if self.threads == 1:
+    def _spread(self, kernel: Any, arguments: tuple[Any, ...], threads: int) -> tuple[float, float]:
+        if threads == 1:
             low, high = kernel(0, self.rows.n_states, *arguments)
             return float(low), float(high)
         found = list(self._pool.map(lambda part: kernel(*part, *arguments), self._parts))

@@ -13,7 +13,8 @@ from suasion.markov import MDP
 
 UNIT = 2.0**-53  # half the distance from 1 to the next number
 SMALL = 20_000  # branches up to which NumPy is as quick as compiled code is to load
-PADDING = 1.25  # rows are made equally long if that costs at most a quarter more
+LONG = 16  # branches of a row from which on equal lengths gain nothing
+PADDING = 1.5  # rows are made equally long if that costs at most half as much again
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,8 +112,8 @@ def rows(mdp: MDP, *, maximise: bool = True, pad: bool = True) -> Rows:
         target=target,
         probability=probability,
         reward=reward if maximise else -reward,
-        A=_constant(np.diff(mdp.choice_start)),
-        K=_constant(lengths),
+        A=constant(mdp.choice_start),
+        K=constant(start),
         terminal=bool(mdp.terminal.any()),
         origin=None,
         fan_out=joint,
@@ -122,7 +123,9 @@ def rows(mdp: MDP, *, maximise: bool = True, pad: bool = True) -> Rows:
     return padded(found) if pad and not (found.A and found.K) else found
 
 
-def _constant(lengths: ndarray) -> int:
+def constant(start: Int64[ndarray, "_"]) -> int:
+    """The length of all rows with these offsets, or 0 where they differ."""
+    lengths = np.diff(start)
     return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else 0
 
 
@@ -143,7 +146,7 @@ def size(found: Rows) -> tuple[int, int]:
     """A and K of rows made equal in both, if that costs little; 0 and 0 otherwise."""
     choices, lengths = np.diff(found.choice_start), np.diff(found.start)
     A, K = int(choices.max(initial=0)), int(lengths.max(initial=0))
-    return (A, K) if 0 < found.n_states * A * K <= PADDING * len(found.target) else (0, 0)
+    return (A, K) if 0 < found.n_states * A * K <= PADDING * len(found.target) and K <= LONG else (0, 0)
 
 
 def padded(found: Rows) -> Rows:
@@ -153,7 +156,7 @@ def padded(found: Rows) -> Rows:
         found = found if found.K else _pad_branches(found, K)
         return found if found.A else _pad_choices(found, A, K)
     K = int(np.diff(found.start).max(initial=0))
-    if found.K or not K or (len(found.start) - 1) * K > PADDING * len(found.target):
+    if found.K or not 0 < K <= LONG or (len(found.start) - 1) * K > PADDING * len(found.target):
         return found
     return _pad_branches(found, K)
 
@@ -212,7 +215,7 @@ def chosen(found: Rows, choices: Bool[ndarray, "_"]) -> Rows:
         target=found.target[branch],
         probability=found.probability[branch],
         reward=found.reward[kept],
-        A=_constant(counts),
+        A=constant(_cumulated(counts)),
         origin=kept if found.origin is None else found.origin[kept],
     )
 
@@ -227,7 +230,7 @@ def restricted(found: Rows, states: Int64[ndarray, "_"], choices: Bool[ndarray, 
         few,
         choice_start=_cumulated(counts),
         target=place[few.target],
-        A=_constant(counts),
+        A=constant(_cumulated(counts)),
         terminal=False,
     )
 

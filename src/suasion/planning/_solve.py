@@ -81,8 +81,8 @@ def solve(
         return undiscounted(mdp, effort, maximise=maximise, may_stay=True)
     start = None if init is None else np.asarray(init, np.float64) * (1.0 if maximise else -1.0)
     plain = rows(mdp, maximise=maximise, pad=False)
-    plan = discounted.choose(mdp, plain) if method == "auto" else Plan(method, "as asked")
-    operator, goal, outcome = discounted.run(plain, float(discount), plan, effort, start)
+    plan = discounted.choose(mdp, plain) if method == "auto" else Plan(method, discounted.ASKED)
+    operator, goal, outcome, plan = discounted.run(plain, float(discount), plan, effort, start)
     found = solution(operator, goal, outcome, plan, maximise)
     return verified(mdp, discount, found, maximise=maximise) if exact else found
 

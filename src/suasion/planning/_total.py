@@ -160,7 +160,7 @@ def names(mdp: MDP, members: Bool[ndarray, "S"]) -> str:
 def planned(left: Rows, method: str) -> Plan:
     """The method for a model that ends."""
     if method != "auto":
-        return Plan(method, "as asked")
+        return Plan(method, discounted.ASKED)
     if left.n_states <= discounted.FEW:
         return Plan("policy_iteration", f"{left.n_states} states: linear systems are quick")
     return discounted.by_graph(left, left.ends) or Plan("gauss_seidel", "the end is a few steps away from everywhere")
