@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import _report as report
-from benchmarks import box, coordination, dilemmas, environment, influence, learning, start, training
+from benchmarks import box, coordination, dilemmas, environment, influence, learning, planning, start, training
 from benchmarks._options import Options
 from benchmarks._peers import PEERS, find
 from benchmarks._processes import ROOT, BenchmarkError, say
@@ -20,11 +20,12 @@ BENCHMARKS: dict[str, ModuleType] = {
     "start": start,
     "learning": learning,
     "influence": influence,
+    "planning": planning,
     "box": box,
     "coordination": coordination,
     "dilemmas": dilemmas,
 }
-LONG = ("box", "coordination", "dilemmas")  # an hour and more: only by name
+LONG = ("box", "coordination", "dilemmas", "planning")  # half an hour and more: only by name
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 

@@ -67,6 +67,21 @@ PEERS = (SOCIALJAX, SSD)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Wheels:
+    """Peers that the package index has whole.
+
+    Attributes:
+        key: of their environment.
+        title: in messages.
+        requirements: what is installed there.
+    """
+
+    key: str
+    title: str
+    requirements: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkout:
     """A peer that is here.
 
@@ -120,7 +135,7 @@ def commit(path: Path) -> str:
     return head + ("+changes" if _git(path, "status", "--porcelain", "--untracked-files=no") else "")
 
 
-def interpreter(peer: Peer) -> Path:
+def interpreter(peer: Peer | Wheels) -> Path:
     """The interpreter of the peer's environment, made or made anew where its requirements have changed."""
     folder = _ENVIRONMENTS / peer.key
     python, stamp = folder / "bin" / "python", folder / ".ready"
@@ -134,7 +149,7 @@ def interpreter(peer: Peer) -> Path:
     return python
 
 
-def _call(peer: Peer, *command: str) -> None:
+def _call(peer: Peer | Wheels, *command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchmarkError(f"{peer.title}: {' '.join(command[1:4])} failed:\n{tail(done.stdout + done.stderr)}")

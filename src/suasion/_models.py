@@ -65,18 +65,7 @@ def load(name: str, rewards: str | None = None) -> Loaded:
     from suasion.markov import POMDP, read_model
 
     path = Path(name)
-    if path.exists() or path.suffix in {
-        ".umb",
-        ".drn",
-        ".tra",
-        ".npz",
-        ".pomdp",
-        ".mdp",
-        ".POMDP",
-        ".MDP",
-        ".gz",
-        ".xz",
-    }:
+    if path.exists() or path.suffix.lower() in _FILES:
         model, question = read_model(path, rewards=rewards)
         return Loaded(mdp=model.mdp if isinstance(model, POMDP) else model, question=question)
     return _gymnasium(name)
@@ -159,8 +148,12 @@ class Solve:
         loaded = load(self.model, self.rewards)
         if self.grid is not None:
             loaded = dataclasses.replace(loaded, grid=_grid(self.grid, loaded.mdp))
+        self._check(loaded)
         began = time.perf_counter()
-        solution = self._solution(loaded)
+        try:
+            solution = self._solution(loaded)
+        except ArithmeticError as error:
+            raise RuntimeError(f"{self.model}: {error}") from error
         seconds = time.perf_counter() - began
         _print_table(loaded.mdp, solution)
         print(f"{solution.method}: {solution.why}")
@@ -171,11 +164,24 @@ class Solve:
             print(path)
         return 0 if solution.converged else 1
 
+    def _check(self, loaded: Loaded) -> None:
+        """Refuse options that would do nothing, or show something else than what is solved."""
+        if self.exact and self.objective in ("average", "horizon"):
+            raise ValueError(f"--exact does not go with --objective {self.objective}")
+        if self.animate and self.objective in ("reach", "reach-reward", "average"):
+            raise ValueError(f"--animate does not go with --objective {self.objective}")
+        if self.animate and (self.out is None or loaded.grid is None):
+            raise ValueError("--animate needs --out, and --grid where the model does not lie on one by itself")
+
     def _maximise(self, loaded: Loaded) -> bool:
         return loaded.question.maximise if self.minimise is None else not self.minimise
 
     def _discount(self, loaded: Loaded) -> float:
+        if self.objective == "total":
+            return 1.0
         discount = loaded.question.discount if self.discount is None else self.discount
+        if discount is None and self.objective == "horizon":
+            return 1.0
         if discount is None:
             raise ValueError(f"--discount is not given, and {self.model} does not say")
         return discount
@@ -189,17 +195,22 @@ class Solve:
             if self.objective == "horizon":
                 if self.steps is None:
                     raise ValueError("--objective horizon needs --steps")
-                discount = 1.0 if self.discount is None else self.discount
-                return _first(planning.finite_horizon(mdp, self.steps, discount, maximise=maximise), self.steps)
+                found = planning.finite_horizon(mdp, self.steps, self._discount(loaded), maximise=maximise)
+                return _first(found, self.steps)
             if self.objective == "average":
                 return planning.average_reward(mdp, maximise=maximise, report=report, **effort)
             if self.objective in ("reach", "reach-reward"):
                 goal = _goal(mdp, self.goal)
                 verb = planning.reach_probability if self.objective == "reach" else planning.reach_reward
                 return verb(mdp, goal, maximise=maximise, report=report, exact=self.exact, **effort)
-            discount = 1.0 if self.objective == "total" else self._discount(loaded)
             return planning.solve(
-                mdp, discount, maximise=maximise, method=self.method, report=report, exact=self.exact, **effort
+                mdp,
+                self._discount(loaded),
+                maximise=maximise,
+                method=self.method,
+                report=report,
+                exact=self.exact,
+                **effort,
             )
 
     def _keep(self, loaded: Loaded, solution: Solution) -> list[Path]:
@@ -224,8 +235,7 @@ class Solve:
             from suasion.planning import finite_horizon
 
             count = min(60, max(10, 2 * max(grid)))
-            discount = 1.0 if self.discount is None else self.discount
-            swept = finite_horizon(loaded.mdp, count, discount, maximise=self._maximise(loaded)).value
+            swept = finite_horizon(loaded.mdp, count, self._discount(loaded), maximise=self._maximise(loaded)).value
             paths.append(write_sweeps(swept[:, :cells].reshape(-1, *grid), self.out / "sweeps.gif"))
         return paths
 

@@ -130,16 +130,14 @@ def _steps_dense(rows: Rows) -> Float64[ndarray, "S"] | None:
 def _steps_swept(rows: Rows) -> Float64[ndarray, "S"] | None:
     """By Gauss-Seidel sweeps, there and back."""
     from suasion.planning import _kernels as kernels
-    from suasion.planning._operator import nothing
     from suasion.planning._sweeps import folded
 
     swept = folded(rows, 1.0)
-    kernel = kernels.sweep(swept.A, swept.K, False)
-    arrays = (swept.choice_start, swept.start, swept.target, swept.probability, swept.reward)
+    kernel, packed, own = kernels.sweep(swept.A, swept.K), swept.packed, swept.room()
     operator = Operator(rows, 1.0)
     weight = np.zeros(rows.n_states)
     for sweep in range(1, 100_000):
-        change = kernel(sweep % 2 == 0, *arrays, nothing(), weight)
+        change = kernel(sweep % 2 == 0, packed, own, weight)
         if not weight.max(initial=0.0) <= LARGEST:
             return None
         if change <= 0.4 and sweep % 4 == 0 and operator.optimal(weight).high <= 0.5:

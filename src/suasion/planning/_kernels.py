@@ -1,11 +1,11 @@
-"""Sweeps over the rows of a model, compiled; one text for every shape of row (`_reference.py` says the same in NumPy).
+"""Sweeps over the rows of a model, compiled (`_reference.py` says the same in NumPy).
 
-`A` is the number of choices of every state and `K` the number of branches of every choice, where these are constant:
-the compiler then unrolls. 0 means that they vary, and the offsets are read. Kernels work on a range of states, so that
-two threads can share a sweep; they hold no lock of the interpreter. In a state without choices the value stays 0.
+Where all states have A choices and all choices K branches, targets lie in an array of S x A x K, and the compiler
+unrolls; else offsets are read (`_rows.Rows.packed`). Kernels work on a range of states, so that two threads can share a
+sweep; they hold no lock of the interpreter. In a state without choices the value stays 0.
 
-With `keep`, the rows of the choices that win are copied side by side as they pass by (`own_`..., one row a state): to
-read them again from where they lie costs as much as a sweep over all choices.
+With `keep`, the rows of the choices that win are copied side by side as they pass by, one row a state: to read them
+again from where they lie costs as much as a sweep over all choices.
 """
 
 from __future__ import annotations
@@ -20,6 +20,70 @@ import numpy as np
 
 Kernel = Callable[..., Any]
 _compiled = numba.njit(cache=True, nogil=True)
+
+
+def backup(A: int, K: int, keep: bool) -> Kernel:
+    """W = T V, the choices that attain it, and the least and greatest W - V."""
+    return _backup_equal(A, K, keep) if A else _backup_varied(keep)
+
+
+@functools.cache
+def _backup_equal(A: int, K: int, keep: bool) -> Kernel:
+    @_compiled
+    @typing.no_type_check
+    def kernel(first, last, rows, own, discount, value, out, choice):
+        target, probability, reward = rows
+        own_target, own_probability, own_reward = own
+        low, high = np.inf, -np.inf
+        for s in range(first, last):
+            best, arg = -np.inf, 0
+            for a in range(A):
+                total = 0.0
+                for k in range(K):
+                    total += probability[s, a, k] * value[target[s, a, k]]
+                q = reward[s, a] + discount * total
+                if q > best:
+                    best, arg = q, a
+            if keep:
+                own_reward[s] = reward[s, arg]
+                for k in range(K):
+                    own_target[s, k] = target[s, arg, k]
+                    own_probability[s, k] = probability[s, arg, k]
+            out[s] = best
+            choice[s] = s * A + arg
+            change = best - value[s]
+            low = min(low, change)
+            high = max(high, change)
+        return low, high
+
+    return kernel
+
+
+@functools.cache
+def _backup_varied(keep: bool) -> Kernel:
+    @_compiled
+    @typing.no_type_check
+    def kernel(first, last, rows, own, discount, value, out, choice):
+        choice_start, start, target, probability, reward = rows
+        low, high = np.inf, -np.inf
+        for s in range(first, last):
+            best, arg = -np.inf, -1
+            for c in range(choice_start[s], choice_start[s + 1]):
+                q = reward[c] + discount * _expected(start[c], start[c + 1], target, probability, value)
+                if q > best:
+                    best, arg = q, c
+            if arg < 0:
+                best = 0.0
+            elif keep:
+                _keep(s, arg, rows, own)
+            out[s] = best
+            choice[s] = arg
+            change = best - value[s]
+            low = min(low, change)
+            high = max(high, change)
+        return low, high
+
+    return kernel
 
 
 @_compiled
@@ -40,68 +104,37 @@ def _expected(first: Any, last: Any, target: Any, probability: Any, value: Any) 
     return (a + b) + (c + d)
 
 
-@functools.cache
-def backup(A: int, K: int, keep: bool) -> Kernel:
-    """W = T V, the choices that attain it, and the least and greatest W - V."""
-
-    @_compiled
-    @typing.no_type_check
-    def kernel(first, last, choice_start, start, target, probability, reward, own, discount, value, out, choice):
-        own_start, own_target, own_probability, own_reward = own
-        low, high = np.inf, -np.inf
-        for s in range(first, last):
-            begin = s * A if A else choice_start[s]
-            end = begin + A if A else choice_start[s + 1]
-            best, arg = -np.inf, -1
-            for c in range(begin, end):
-                total = 0.0
-                if K:
-                    for b in range(c * K, c * K + K):
-                        total += probability[b] * value[target[b]]
-                else:
-                    total = _expected(start[c], start[c + 1], target, probability, value)
-                q = reward[c] + discount * total
-                if q > best:
-                    best, arg = q, c
-            if arg < 0:
-                best = 0.0
-            elif keep:
-                own_reward[s] = reward[arg]
-                row = s * K if K else own_start[s]
-                source = arg * K if K else start[arg]
-                length = K if K else start[arg + 1] - start[arg]
-                for k in range(length):
-                    own_target[row + k] = target[source + k]
-                    own_probability[row + k] = probability[source + k]
-                if not K:
-                    for b in range(row + length, own_start[s + 1]):
-                        own_probability[b] = 0.0
-            out[s] = best
-            choice[s] = arg
-            change = best - value[s]
-            low = min(low, change)
-            high = max(high, change)
-        return low, high
-
-    return kernel
+@_compiled
+@typing.no_type_check
+def _keep(s: Any, c: Any, rows: Any, own: Any) -> None:
+    """Copy a choice's row to its state's; what is left of the room gets a probability of 0."""
+    _, start, target, probability, reward = rows
+    own_start, own_target, own_probability, own_reward = own
+    own_reward[s] = reward[c]
+    row, length = own_start[s], start[c + 1] - start[c]
+    for k in range(length):
+        own_target[row + k] = target[start[c] + k]
+        own_probability[row + k] = probability[start[c] + k]
+    for b in range(row + length, own_start[s + 1]):
+        own_probability[b] = 0.0
 
 
-@functools.cache
 def evaluate(K: int) -> Kernel:
     """W = T_pi V for the rows of a policy, one a state, and the least and greatest W - V."""
+    return _evaluate_equal(K) if K else _evaluate_varied
 
+
+@functools.cache
+def _evaluate_equal(K: int) -> Kernel:
     @_compiled
     @typing.no_type_check
     def kernel(first, last, own, discount, value, out):
-        start, target, probability, reward = own
+        target, probability, reward = own
         low, high = np.inf, -np.inf
         for s in range(first, last):
             total = 0.0
-            if K:
-                for b in range(s * K, s * K + K):
-                    total += probability[b] * value[target[b]]
-            else:
-                total = _expected(start[s], start[s + 1], target, probability, value)
+            for k in range(K):
+                total += probability[s, k] * value[target[s, k]]
             result = reward[s] + discount * total
             out[s] = result
             change = result - value[s]
@@ -112,49 +145,113 @@ def evaluate(K: int) -> Kernel:
     return kernel
 
 
-@functools.cache
-def sweep(A: int, K: int, keep: bool) -> Kernel:
-    """One Gauss-Seidel sweep in place, from the first to the last state or back; the greatest |change|."""
+@_compiled
+@typing.no_type_check
+def _evaluate_varied(first: Any, last: Any, own: Any, discount: Any, value: Any, out: Any) -> Any:
+    start, target, probability, reward = own
+    low, high = np.inf, -np.inf
+    for s in range(first, last):
+        result = reward[s] + discount * _expected(start[s], start[s + 1], target, probability, value)
+        out[s] = result
+        change = result - value[s]
+        low = min(low, change)
+        high = max(high, change)
+    return low, high
 
+
+def sweep(A: int, K: int) -> Kernel:
+    """One Gauss-Seidel sweep in place, from the first to the last state or back; the greatest |change|.
+
+    The rows of the choices that win are kept.
+    """
+    return _sweep_equal(A, K) if A else _sweep_varied
+
+
+@functools.cache
+def _sweep_equal(A: int, K: int) -> Kernel:
     @_compiled
     @typing.no_type_check
-    def kernel(backward, choice_start, start, target, probability, reward, own, value):
-        own_start, own_target, own_probability, own_reward = own
-        greatest = 0.0
-        states = len(value)
+    def kernel(backward, rows, own, value):
+        target, probability, reward = rows
+        own_target, own_probability, own_reward = own
+        greatest, states = 0.0, len(value)
         for i in range(states):
             s = states - 1 - i if backward else i
-            begin = s * A if A else choice_start[s]
-            end = begin + A if A else choice_start[s + 1]
-            best, arg = -np.inf, -1
-            for c in range(begin, end):
-                q = reward[c]
-                if K:
-                    for b in range(c * K, c * K + K):
-                        q += probability[b] * value[target[b]]
-                else:
-                    for b in range(start[c], start[c + 1]):
-                        q += probability[b] * value[target[b]]
+            best, arg = -np.inf, 0
+            for a in range(A):
+                q = reward[s, a]
+                for k in range(K):
+                    q += probability[s, a, k] * value[target[s, a, k]]
                 if q > best:
-                    best, arg = q, c
-            if arg < 0:
+                    best, arg = q, a
+            if best == -np.inf:
                 continue
-            if keep:
-                own_reward[s] = reward[arg]
-                row = s * K if K else own_start[s]
-                source = arg * K if K else start[arg]
-                length = K if K else start[arg + 1] - start[arg]
-                for k in range(length):
-                    own_target[row + k] = target[source + k]
-                    own_probability[row + k] = probability[source + k]
-                if not K:
-                    for b in range(row + length, own_start[s + 1]):
-                        own_probability[b] = 0.0
+            own_reward[s] = reward[s, arg]
+            for k in range(K):
+                own_target[s, k] = target[s, arg, k]
+                own_probability[s, k] = probability[s, arg, k]
             greatest = max(greatest, abs(best - value[s]))
             value[s] = best
         return greatest
 
     return kernel
+
+
+@_compiled
+@typing.no_type_check
+def _sweep_varied(backward: Any, rows: Any, own: Any, value: Any) -> Any:
+    choice_start, start, target, probability, reward = rows
+    greatest, states = 0.0, len(value)
+    for i in range(states):
+        s = states - 1 - i if backward else i
+        best, arg = -np.inf, -1
+        for c in range(choice_start[s], choice_start[s + 1]):
+            q = reward[c] + _expected(start[c], start[c + 1], target, probability, value)
+            if q > best:
+                best, arg = q, c
+        if arg < 0:
+            continue
+        _keep(s, arg, rows, own)
+        greatest = max(greatest, abs(best - value[s]))
+        value[s] = best
+    return greatest
+
+
+def sweep_policy(K: int) -> Kernel:
+    """The same over the rows of a policy, one a state."""
+    return _policy_equal(K) if K else _policy_varied
+
+
+@functools.cache
+def _policy_equal(K: int) -> Kernel:
+    @_compiled
+    @typing.no_type_check
+    def kernel(backward, own, value):
+        target, probability, reward = own
+        greatest, states = 0.0, len(value)
+        for i in range(states):
+            s = states - 1 - i if backward else i
+            result = reward[s]
+            for k in range(K):
+                result += probability[s, k] * value[target[s, k]]
+            greatest = max(greatest, abs(result - value[s]))
+            value[s] = result
+        return greatest
+
+    return kernel
+
+
+@_compiled
+@typing.no_type_check
+def _policy_varied(backward: Any, own: Any, value: Any) -> Any:
+    start, target, probability, reward = own
+    greatest, states = 0.0, len(value)
+    for i in range(states):
+        s = states - 1 - i if backward else i
+        result = reward[s] + _expected(start[s], start[s + 1], target, probability, value)
+        greatest = max(greatest, abs(result - value[s]))
+        value[s] = result
+    return greatest
 
 
 @_compiled
@@ -221,6 +318,8 @@ def folded(
     probability: Any,
     reward: Any,
     discount: Any,
+    targets: Any,
+    probabilities: Any,
 ) -> Any:
     """Rows in another order, the discount inside, self-loops solved for; padded to A choices of K branches unless 0.
 
@@ -230,8 +329,7 @@ def folded(
     states = len(choice_start) - 1
     choices = states * A if A else len(reward)
     begins, starts = np.empty(states + 1, np.int64), np.empty(choices + 1, np.int64)
-    targets = np.empty(choices * K if A else len(target), np.int32)
-    probabilities, rewards = np.empty(len(targets)), np.empty(choices)
+    rewards = np.empty(choices)
     at, end = 0, 0
     for i in range(states):
         s = order[i] if len(order) else i
@@ -262,15 +360,14 @@ def folded(
             at += 1
             end += K if A else used
     begins[states], starts[choices] = at, end
-    return begins, starts, targets, probabilities, rewards
+    return begins, starts, rewards
 
 
 @_compiled
 @typing.no_type_check
-def pad(K: Any, start: Any, target: Any, probability: Any) -> Any:
-    """Rows of K branches each, the last ones of probability 0."""
+def pad(K: Any, start: Any, target: Any, probability: Any, targets: Any, probabilities: Any) -> None:
+    """Rows of K branches each, the last ones of probability 0. NumPy's own arrays have large pages, hence the room."""
     choices = len(start) - 1
-    targets, probabilities = np.empty(choices * K, np.int32), np.empty(choices * K)
     for c in range(choices):
         length = start[c + 1] - start[c]
         for k in range(length):
@@ -279,4 +376,3 @@ def pad(K: Any, start: Any, target: Any, probability: Any) -> Any:
         for k in range(length, K):
             targets[c * K + k] = 0
             probabilities[c * K + k] = 0.0
-    return targets, probabilities

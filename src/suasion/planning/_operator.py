@@ -13,12 +13,9 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from suasion.planning import _reference as reference
-from suasion.planning._rows import SMALL, UNIT, Rows, constant
+from suasion.planning._rows import SMALL, UNIT, Rows
 
 SHARED = 200_000  # branches from which on two threads gain
-
-
-Own = tuple[ndarray, ndarray, ndarray, ndarray]
 
 
 class Backup(NamedTuple):
@@ -78,9 +75,8 @@ class Operator:
             choice = np.empty(len(value), np.int64)
             rows = self.rows
             kernel = kernels.backup(rows.A, rows.K, keep)
-            arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
-            own = self._own if keep else nothing()
-            low, high = self._spread(kernel, (*arrays, own, self.discount, value, result, choice), self.threads)
+            own = self._own if keep else _nothing(rows)
+            low, high = self._spread(kernel, (rows.packed, own, self.discount, value, result, choice), self.threads)
         if keep:
             self._kept = choice
         error = self.rows.backup_error(self.discount, value)
@@ -96,8 +92,8 @@ class Operator:
         from suasion.planning import _kernels as kernels
 
         result = np.empty_like(value) if out is None else out
-        shared = self.threads if len(self._own[1]) > SHARED else 1
-        found = self._spread(kernels.evaluate(self._length), (self._own, self.discount, value, result), shared)
+        shared = self.threads if self._own[-2].size > SHARED else 1
+        found = self._spread(kernels.evaluate(self.rows.K), (self._own, self.discount, value, result), shared)
         return result, *found
 
     @property
@@ -106,13 +102,8 @@ class Operator:
         return self.rows.n_states / max(len(self.rows.reward), 1)
 
     @cached_property
-    def _own(self) -> Own:
-        return room(self.rows)
-
-    @cached_property
-    def _length(self) -> int:
-        """Branches of each kept row, or 0 where they differ."""
-        return constant(self._own[0])
+    def _own(self) -> tuple[ndarray, ...]:
+        return self.rows.room()
 
     @cached_property
     def _parts(self) -> list[tuple[int, int]]:
@@ -134,22 +125,10 @@ class Operator:
         return float(min(low for low, _ in found)), float(max(high for _, high in found))
 
 
-def room(rows: Rows) -> Own:
-    """Room for the rows of a policy, one a state and as long as the longest of the state: start ... reward."""
-    states = rows.n_states
-    if rows.K:
-        start = np.arange(0, states * rows.K + 1, rows.K)
-    else:
-        longest = np.zeros(states, np.int64)
-        some = np.flatnonzero(np.diff(rows.choice_start))
-        if len(some):
-            longest[some] = np.maximum.reduceat(np.diff(rows.start), rows.choice_start[some])
-        start = np.concatenate([[0], np.cumsum(longest)])
-    return start, np.zeros(start[-1], np.int32), np.zeros(start[-1]), np.zeros(states)
-
-
-def nothing() -> Own:
+def _nothing(rows: Rows) -> tuple[ndarray, ...]:
     """No room, where nothing is kept."""
+    if rows.A:
+        return np.zeros((0, 0), np.uint32), np.zeros((0, 0)), np.zeros(0)
     return np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0), np.zeros(0)
 
 

@@ -21,7 +21,7 @@ PADDING = 1.5  # rows are made equally long if that costs at most half as much a
 class Rows:
     r"""Marginals of a model, in the order in which they are swept, with costs negated.
 
-    `A` and `K` are the numbers of choices of a state and of branches of a choice where these are constant, else 0.
+    `A` and `K` are the numbers of choices of a state and of branches of a choice where both are constant, else 0.
     Rows made equal by padding hold branches of probability 0 and repeat the first choice; a terminal state then has
     choices without any probability. `origin` leads back to the model's choices.
 
@@ -31,8 +31,8 @@ class Rows:
         target: int32[B].
         probability: float64[B].
         reward: float64[C], to be maximised.
-        A: choices of each state, or 0 where they vary.
-        K: branches of each choice, or 0 where they vary.
+        A: choices of each state, or 0 where these or the branches vary.
+        K: branches of each choice, or 0 likewise.
         terminal: whether there are states without choices.
         origin: the model's choice of each choice, int64[C]; None where it is the same.
         fan_out: greatest number of branches of a choice in the model's joint dynamics.
@@ -64,6 +64,31 @@ class Rows:
         if self.A and self.origin is not None:  # padded: there, they have choices that are none of the model's
             return np.asarray(self.origin[:: self.A] < 0)
         return np.diff(self.choice_start) == 0
+
+    @property
+    def packed(self) -> tuple[ndarray, ...]:
+        """What kernels read: targets, probabilities (S x A x K) and rewards (S x A) where rows are equal, else all.
+
+        Targets are unsigned there, for which no negative index need be thought of.
+        """
+        if not self.A:
+            return self.choice_start, self.start, self.target, self.probability, self.reward
+        shape = (self.n_states, self.A, self.K)
+        target = self.target.view(np.uint32).reshape(shape)
+        return target, self.probability.reshape(shape), self.reward.reshape(shape[:2])
+
+    def room(self) -> tuple[ndarray, ...]:
+        """Room for the rows of a policy, one a state and as long as the longest of the state, packed likewise."""
+        states = self.n_states
+        if self.A:
+            shape = (states, self.K)
+            return np.zeros(shape, np.uint32), np.zeros(shape), np.zeros(states)
+        longest = np.zeros(states, np.int64)
+        some = np.flatnonzero(np.diff(self.choice_start))
+        if len(some):
+            longest[some] = np.maximum.reduceat(np.diff(self.start), self.choice_start[some])
+        start = _cumulated(longest)
+        return start, np.zeros(start[-1], np.int32), np.zeros(start[-1]), np.zeros(states)
 
     def backup_error(self, discount: float, value: Float64[ndarray, "_"]) -> float:
         r"""Bound of $|\mathrm{fl}(T V) - T V|$ in every state, T being the operator of the model meant.
@@ -106,26 +131,25 @@ def rows(mdp: MDP, *, maximise: bool = True, pad: bool = True) -> Rows:
     reward_error = 0.0
     if mdp.branch_reward is not None:
         reward_error = ((joint + 4) * UNIT + row_error) * float(np.max(np.abs(mdp.branch_reward), initial=0.0))
+    A, K = _constant(np.diff(mdp.choice_start)), _constant(lengths)
     found = Rows(
         choice_start=mdp.choice_start,
         start=start,
         target=target,
         probability=probability,
         reward=reward if maximise else -reward,
-        A=constant(mdp.choice_start),
-        K=constant(start),
+        A=A if K else 0,
+        K=K if A else 0,
         terminal=bool(mdp.terminal.any()),
         origin=None,
         fan_out=joint,
         row_error=row_error,
         reward_error=reward_error,
     )
-    return padded(found) if pad and not (found.A and found.K) else found
+    return padded(found) if pad else found
 
 
-def constant(start: Int64[ndarray, "_"]) -> int:
-    """The length of all rows with these offsets, or 0 where they differ."""
-    lengths = np.diff(start)
+def _constant(lengths: ndarray) -> int:
     return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else 0
 
 
@@ -152,13 +176,13 @@ def size(found: Rows) -> tuple[int, int]:
 def padded(found: Rows) -> Rows:
     """Rows of equal length, choices of equal number, where that costs little; else as they are."""
     A, K = size(found)
-    if A:
-        found = found if found.K else _pad_branches(found, K)
-        return found if found.A else _pad_choices(found, A, K)
-    K = int(np.diff(found.start).max(initial=0))
-    if found.K or not 0 < K <= LONG or (len(found.start) - 1) * K > PADDING * len(found.target):
+    if found.A or not A:
         return found
-    return _pad_branches(found, K)
+    if not _constant(np.diff(found.start)):
+        found = _pad_branches(found, K)
+    if not _constant(np.diff(found.choice_start)):
+        found = _pad_choices(found, A, K)
+    return dataclasses.replace(found, A=A, K=K)
 
 
 def _pad_branches(found: Rows, K: int) -> Rows:
@@ -167,13 +191,14 @@ def _pad_branches(found: Rows, K: int) -> Rows:
     if len(found.target) > SMALL:
         from suasion.planning._kernels import pad
 
-        target, probability = pad(K, found.start, found.target, found.probability)
+        target, probability = np.empty(choices * K, np.int32), np.empty(choices * K)
+        pad(K, found.start, found.target, found.probability, target, probability)
     else:
         lengths = np.diff(found.start)
         place = np.arange(len(found.target)) + np.repeat(start[:-1] - found.start[:-1], lengths)
         target, probability = np.zeros(choices * K, np.int32), np.zeros(choices * K)
         target[place], probability[place] = found.target, found.probability
-    return dataclasses.replace(found, start=start, target=target, probability=probability, K=K)
+    return dataclasses.replace(found, start=start, target=target, probability=probability)
 
 
 def _pad_choices(found: Rows, A: int, K: int) -> Rows:
@@ -197,7 +222,6 @@ def _pad_choices(found: Rows, A: int, K: int) -> Rows:
         probability=probability.ravel(),
         reward=reward,
         origin=flat if found.origin is None else np.where(flat >= 0, found.origin[flat], -1),
-        A=A,
     )
 
 
@@ -206,7 +230,7 @@ def chosen(found: Rows, choices: Bool[ndarray, "_"]) -> Rows:
     state = np.repeat(np.arange(found.n_states), np.diff(found.choice_start))
     kept = np.flatnonzero(choices)
     lengths = np.diff(found.start)[kept]
-    branch = _gathered(found.start, kept, found.K)
+    branch = _gathered(found.start, kept)
     counts = np.bincount(state[kept], minlength=found.n_states)
     return dataclasses.replace(
         found,
@@ -215,7 +239,8 @@ def chosen(found: Rows, choices: Bool[ndarray, "_"]) -> Rows:
         target=found.target[branch],
         probability=found.probability[branch],
         reward=found.reward[kept],
-        A=constant(_cumulated(counts)),
+        A=_constant(counts) if found.K else 0,
+        K=found.K if _constant(counts) else 0,
         origin=kept if found.origin is None else found.origin[kept],
     )
 
@@ -230,7 +255,8 @@ def restricted(found: Rows, states: Int64[ndarray, "_"], choices: Bool[ndarray, 
         few,
         choice_start=_cumulated(counts),
         target=place[few.target],
-        A=constant(_cumulated(counts)),
+        A=_constant(counts) if found.K else 0,
+        K=found.K if _constant(counts) else 0,
         terminal=False,
     )
 
@@ -239,10 +265,8 @@ def _cumulated(lengths: ndarray) -> ndarray:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _gathered(start: ndarray, order: ndarray, constant: int) -> ndarray:
+def _gathered(start: ndarray, kept: ndarray) -> ndarray:
     """Indices of the entries of these rows, one row after the other."""
-    if constant:
-        return (order[:, None] * constant + np.arange(constant)).ravel()
-    lengths = np.diff(start)[order]
+    lengths = np.diff(start)[kept]
     ends = np.cumsum(lengths)
-    return np.arange(int(lengths.sum())) + np.repeat(start[order] - (ends - lengths), lengths)
+    return np.arange(int(lengths.sum())) + np.repeat(start[kept] - (ends - lengths), lengths)

@@ -16,7 +16,7 @@ from numpy import ndarray
 from suasion.planning import _graph as graph
 from suasion.planning import _kernels as kernels
 from suasion.planning._iterations import Goal, Outcome
-from suasion.planning._operator import Operator, room
+from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, size
 from suasion.planning._solution import Status
 
@@ -33,8 +33,10 @@ def folded(rows: Rows, discount: float, order: Int64[ndarray, "_"] | None = None
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
     arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
-    found = kernels.folded(A, K, none if order is None else order, place, *arrays, discount)
-    choice_start, start, target, probability, reward = found
+    branches = rows.n_states * A * K if A else len(rows.target)
+    target, probability = np.empty(branches, np.int32), np.empty(branches)
+    given = (A, K, none if order is None else order, place, *arrays, discount, target, probability)
+    choice_start, start, reward = kernels.folded(*given)
     return dataclasses.replace(
         rows,
         choice_start=choice_start,
@@ -73,14 +75,13 @@ def gauss_seidel(
         order: of the states, which are copied in it; the model's own if not given.
     """
     rows = folded(operator.rows, operator.discount, order)
-    sweep, sweep_policy = kernels.sweep(rows.A, rows.K, True), kernels.sweep(1, rows.K, False)
-    arrays = (rows.choice_start, rows.start, rows.target, rows.probability, rows.reward)
-    own, ones = room(rows), np.arange(rows.n_states + 1)
+    sweep, sweep_policy = kernels.sweep(rows.A, rows.K), kernels.sweep_policy(rows.K)
+    packed, own = rows.packed, rows.room()
     swept = value.copy() if order is None else value[order]
     iteration, enough = 0, goal.tolerance * max(1 - operator.discount, 1e-3)
     while True:
         iteration += 1
-        change = float(sweep(backward, *arrays, own, swept))
+        change = float(sweep(backward, packed, own, swept))
         if change <= enough or iteration >= goal.limit:
             value = swept.copy()
             if order is not None:
@@ -93,7 +94,7 @@ def gauss_seidel(
                 return Outcome(value, found, Status.STAGNATED, iteration)
             enough = change * min(max(1.4 * goal.tolerance / gap, 0.01), 0.5)
         for _ in range(POLICY_SWEEPS):
-            if sweep_policy(backward, ones, *own, own, swept) <= FORCING * change:
+            if sweep_policy(backward, own, swept) <= FORCING * change:
                 break
 
 
