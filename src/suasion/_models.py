@@ -46,7 +46,7 @@ class Loaded:
     """A model, and what is known about it.
 
     Attributes:
-        mdp: the model.
+        mdp: the model; of a POMDP, the process underneath.
         question: what the file asks.
         grid: rows and columns, where states lie on a grid, row by row.
     """
@@ -67,7 +67,10 @@ def load(name: str, rewards: str | None = None) -> Loaded:
     path = Path(name)
     if path.exists() or path.suffix.lower() in _FILES:
         model, question = read_model(path, rewards=rewards)
-        return Loaded(mdp=model.mdp if isinstance(model, POMDP) else model, question=question)
+        if isinstance(model, POMDP):
+            print(f"suasion: {path}: solved as if its states were seen", file=sys.stderr)
+            model = model.mdp
+        return Loaded(mdp=model, question=question)
     return _gymnasium(name)
 
 
@@ -115,8 +118,8 @@ class Solve:
     """Label of the states to reach, or their numbers: 3,7."""
     steps: Annotated[int | None, arg(metavar="N")] = None
     """Of the horizon."""
-    minimise: Annotated[bool | None, arg(help_behavior_hint="(default: the file's)")] = None
-    """Take rewards as costs."""
+    minimise: bool = False
+    """Take rewards as costs, as those of a file that says so are anyway."""
     rewards: Annotated[str | None, arg(metavar="NAME")] = None
     """Which rewards, where a file has several."""
     method: Literal[
@@ -168,13 +171,15 @@ class Solve:
         """Refuse options that would do nothing, or show something else than what is solved."""
         if self.exact and self.objective in ("average", "horizon"):
             raise ValueError(f"--exact does not go with --objective {self.objective}")
+        if self.method != "auto" and self.objective not in (None, "discounted", "total"):
+            raise ValueError(f"--method does not go with --objective {self.objective}")
         if self.animate and self.objective in ("reach", "reach-reward", "average"):
             raise ValueError(f"--animate does not go with --objective {self.objective}")
         if self.animate and (self.out is None or loaded.grid is None):
             raise ValueError("--animate needs --out, and --grid where the model does not lie on one by itself")
 
     def _maximise(self, loaded: Loaded) -> bool:
-        return loaded.question.maximise if self.minimise is None else not self.minimise
+        return loaded.question.maximise and not self.minimise
 
     def _discount(self, loaded: Loaded) -> float:
         if self.objective == "total":

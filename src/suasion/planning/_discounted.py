@@ -20,8 +20,6 @@ from suasion.planning._solution import Status
 
 FEW = 600  # states up to which linear systems are quicker than anything else is to load
 DEEP = 50  # steps to the end from which the order of the states pays
-
-
 ASKED = "as asked"
 PATIENCE = 400  # sweeps over a policy's rows after which a process is slow
 JACOBI = ("value_iteration", "modified_policy_iteration", "inexact_policy_iteration")  # many backups of all states
@@ -121,7 +119,7 @@ def run(
     goal = Goal(Discounted(operator), effort.tolerance, effort.limit, effort.report)
     value = pessimistic(rows, discount) if init is None else init
     if plan.method == "modified_policy_iteration" and plan.why != ASKED:
-        outcome = iterations.modified_policy_iteration(operator, value, goal, budget=PATIENCE)
+        outcome = iterations.modified_policy_iteration(operator, value, goal, budget=float(PATIENCE))
         if outcome.status is not Status.LIMIT or outcome.iterations >= effort.limit:
             return operator, goal, outcome, plan
         value = outcome.value

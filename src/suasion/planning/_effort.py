@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 
@@ -29,3 +30,17 @@ class Effort:
     threads: int | None = None
     report: Callable[[int, float], None] = _silent
     exact: bool = False
+
+
+def check_effort(tolerance: float, limit: int, threads: int | None) -> None:
+    """Refuse numbers that make no sense.
+
+    Raises:
+        ValueError: tolerance not above 0 or not finite, limit or threads below 1.
+    """
+    if not tolerance > 0 or not math.isfinite(tolerance):
+        raise ValueError(f"tolerance is {tolerance!r}, not a number above 0")
+    if limit < 1:
+        raise ValueError(f"limit is {limit!r}, below 1")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads is {threads!r}, below 1")

@@ -156,6 +156,7 @@ def _mixed(mdp: MDP, policy: Policy) -> MDP:
         probability=weight * mdp.probability[kept],
         choice_reward=mdp.choice_reward[taken] if certain else None,
         branch_reward=reward[kept],
+        normalise=True,  # both rows may miss 1 by what an MDP allows
         terminal=mdp.terminal,
         states=mdp.states,
     )

@@ -49,9 +49,9 @@ class Inductive:
         return found.choice if self.choice is None else self.choice
 
     def bounds(self, value: Float64[ndarray, "S"], found: Backup) -> Bounds:
-        """L and U; infinite where there are none."""
+        """L and U; the least and the most there can be where none were found."""
         if self.held is None:
-            return np.full(len(value), -np.inf), np.full(len(value), np.inf)
+            return np.full(len(value), self.least), np.full(len(value), self.most)
         return self.held
 
     def _width(self) -> float:

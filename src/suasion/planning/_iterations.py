@@ -138,7 +138,7 @@ def modified_policy_iteration(
             status = Status.LIMIT
         if status is not None:
             return Outcome(value, found, status, iteration)
-        value, used = _towards(operator, found, value, budget)
+        value, used = _towards(operator, found, value, min(budget, float(goal.limit)))
         budget -= used
 
 

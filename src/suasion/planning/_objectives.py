@@ -12,11 +12,13 @@ from numpy import ndarray
 
 from suasion.markov import MDP
 from suasion.planning import _average as averages
-from suasion.planning._effort import Effort
+from suasion.planning._components import Graph
+from suasion.planning._effort import Effort, check_effort
 from suasion.planning._operator import Operator
+from suasion.planning._quotient import InfiniteValueError
 from suasion.planning._rows import rows
 from suasion.planning._solution import Solution
-from suasion.planning._total import undiscounted
+from suasion.planning._total import names, undiscounted
 
 Report = Callable[[int, float], None]
 
@@ -55,7 +57,12 @@ def reach_reward(
     References:
         Bertsekas & Tsitsiklis (1991), An analysis of stochastic shortest path problems.
     """
-    ended, choices = until(mdp, goal)
+    members = goal_of(mdp, goal)
+    ended, choices = until(mdp, members)
+    if (mdp.terminal & ~members).any():
+        lost = ~Graph(rows(ended, pad=False)).surely(members)
+        message = f"no policy reaches the goal with probability 1 from {names(mdp, lost)}"
+        raise InfiniteValueError(message, np.flatnonzero(lost).tolist())
     found = undiscounted(ended, _effort(tolerance, limit, threads, report, exact), maximise=maximise, may_stay=False)
     return _named(found, choices)
 
@@ -252,6 +259,5 @@ def _named(found: Solution, choices: Int64[ndarray, "_"]) -> Solution:
 
 
 def _effort(tolerance: float, limit: int, threads: int | None, report: Report | None, exact: bool = False) -> Effort:
-    if not tolerance > 0 or limit < 1:
-        raise ValueError(f"tolerance is {tolerance!r} and limit {limit!r}: both must be above 0")
+    check_effort(tolerance, limit, threads)
     return Effort(tolerance=tolerance, limit=limit, threads=threads, report=report or Effort.report, exact=exact)

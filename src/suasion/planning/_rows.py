@@ -13,6 +13,7 @@ from suasion.markov import MDP
 
 UNIT = 2.0**-53  # half the distance from 1 to the next number
 SMALL = 20_000  # branches up to which NumPy is as quick as compiled code is to load
+LARGEST = 1e280  # reward from which on sums of them may leave the range of floats
 LONG = 16  # branches of a row from which on equal lengths gain nothing
 PADDING = 1.5  # rows are made equally long if that costs at most half as much again
 
@@ -123,14 +124,24 @@ def rows(mdp: MDP, *, maximise: bool = True, pad: bool = True) -> Rows:
         mdp: the model.
         maximise: whether rewards are good; else they are negated.
         pad: whether rows may be made equally long by copying, for the compiled kernels.
+
+    Raises:
+        ValueError: a reward is too large.
     """
     start, target, probability, reward = mdp.marginals
     lengths = np.diff(start)
     probability, row_error = _normalised(start, lengths, probability)
     joint = int(np.max(np.diff(mdp.branch_start), initial=1))
     reward_error = 0.0
-    if mdp.branch_reward is not None:
-        reward_error = ((joint + 4) * UNIT + row_error) * float(np.max(np.abs(mdp.branch_reward), initial=0.0))
+    if mdp.branch_reward is not None and mdp.n_choices:
+        # of rows divided by their sums
+        sums = np.add.reduceat(mdp.probability, mdp.branch_start[:-1])
+        paid = np.add.reduceat(mdp.probability * mdp.branch_reward, mdp.branch_start[:-1])
+        reward = mdp.choice_reward + paid / sums
+        most = float(np.max(np.abs(mdp.branch_reward), initial=0.0))
+        reward_error = UNIT * ((2 * joint + 6) * most + float(np.max(np.abs(reward), initial=0.0)))
+    if (largest := float(np.max(np.abs(reward), initial=0.0))) > LARGEST:
+        raise ValueError(f"a reward is {largest:.3g}: sums of rewards beyond {LARGEST:g} are not computed")
     A, K = _constant(np.diff(mdp.choice_start)), _constant(lengths)
     found = Rows(
         choice_start=mdp.choice_start,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -13,7 +12,7 @@ from numpy import ndarray
 from suasion.markov import MDP
 from suasion.planning import _discounted as discounted
 from suasion.planning._discounted import Plan
-from suasion.planning._effort import Effort
+from suasion.planning._effort import Effort, check_effort
 from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator
 from suasion.planning._rows import rows
@@ -66,14 +65,16 @@ def solve(
         Values, bounds, policy and status; where rounding or the limit ended the iteration, the status says so.
 
     Raises:
-        ValueError: discount outside [0, 1], tolerance not above 0, limit below 1, or `init` of the wrong length.
+        ValueError: discount outside [0, 1], tolerance not above 0, limit or threads below 1, or `init` of the
+            wrong length.
         ArithmeticError: with `exact`, the bounds could not be proven.
         InfiniteValueError: the discount is 1 and no finite value is optimal; the states that are the reason.
 
     References:
         Puterman (1994), Markov Decision Processes, chapters 6 and 7.
     """
-    check(mdp, discount, method, tolerance, limit, init)
+    check(mdp, discount, method, init)
+    check_effort(tolerance, limit, threads)
     effort = Effort(
         method=method, tolerance=tolerance, limit=limit, threads=threads, report=report or Effort.report, exact=exact
     )
@@ -106,15 +107,11 @@ def solution(operator: Operator, goal: Goal, outcome: Outcome, plan: Plan, maxim
     )
 
 
-def check(mdp: MDP, discount: float, method: str, tolerance: float, limit: int, init: ndarray | None) -> None:
+def check(mdp: MDP, discount: float, method: str, init: ndarray | None) -> None:
     """Refuse questions that make no sense."""
     if not 0 <= discount <= 1:
         raise ValueError(f"discount is {discount!r}, outside [0, 1]")
     if method not in get_args(Method):
         raise ValueError(f"method is {method!r}, none of {', '.join(get_args(Method))}")
-    if not tolerance > 0 or not math.isfinite(tolerance):
-        raise ValueError(f"tolerance is {tolerance!r}, not a number above 0")
-    if limit < 1:
-        raise ValueError(f"limit is {limit!r}, below 1")
     if init is not None and (len(init) != mdp.n_states or not np.isfinite(init).all()):
         raise ValueError(f"init has {len(init)} entries for {mdp.n_states} states, or one that is not finite")

@@ -23,6 +23,8 @@ def verified(mdp: MDP, discount: float, solution: Solution, *, maximise: bool) -
     Raises:
         ArithmeticError: the bounds could not be proven; the state.
     """
+    if not np.isfinite(solution.lower).all() or not np.isfinite(solution.upper).all():
+        raise ArithmeticError(f"there are no bounds to be proven: {solution.status.value}")
     model = exact.rational(mdp, maximise=maximise)
     gamma = Fraction(discount)
     places = _places(mdp, solution.policy)
