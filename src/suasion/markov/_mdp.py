@@ -336,22 +336,32 @@ def _canonical(
     """Sorted by (choice, target, reward), equal ones summed, zeros left out; copies nothing if that is so already."""
     if (probability != 0).all() and _ascending(start, target, reward).all():
         return start, target, probability, reward
+    if reward is None:
+        return *_summed(start, target, probability), None
     row = np.repeat(np.arange(len(start) - 1), np.diff(start))
     keep = probability != 0
     row, target, probability = row[keep], target[keep], probability[keep]
-    reward = None if reward is None else reward[keep] + 0.0  # -0.0 and 0.0 are one reward
-    order = np.lexsort((target, row) if reward is None else (reward, target, row))
-    row, target, probability = row[order], target[order], probability[order]
+    reward = reward[keep] + 0.0  # -0.0 and 0.0 are one reward
+    order = np.lexsort((reward, target, row))
+    row, target, probability, reward = row[order], target[order], probability[order], reward[order]
     new = np.ones(len(row), bool)
-    new[1:] = (row[1:] != row[:-1]) | (target[1:] != target[:-1])
-    if reward is not None:
-        reward = reward[order]
-        new[1:] |= reward[1:] != reward[:-1]
+    new[1:] = (row[1:] != row[:-1]) | (target[1:] != target[:-1]) | (reward[1:] != reward[:-1])
     first = np.flatnonzero(new)
     summed = np.add.reduceat(probability, first) if len(first) else probability
     counts = np.bincount(row[first], minlength=len(start) - 1)
     fresh = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return fresh, target[first], summed, None if reward is None else reward[first]
+    return fresh, target[first], summed, reward[first]
+
+
+def _summed(start: ndarray, target: ndarray, probability: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """Rows sorted by target, equal ones summed, zeros left out."""
+    from scipy.sparse import csr_array
+
+    shape = (len(start) - 1, int(target.max(initial=0)) + 1)
+    rows = csr_array((probability.copy(), target.copy(), start.copy()), shape=shape)
+    rows.eliminate_zeros()
+    rows.sum_duplicates()
+    return rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data
 
 
 def _lift(start: ndarray, base: ndarray, reward: ndarray | None) -> tuple[ndarray, ndarray | None]:
