@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from suasion import __version__
 from suasion._models import Convert, Solve
 
 if TYPE_CHECKING:
-    from suasion.runs import RunConfig
+    from suasion.runs import LoadedRun, RunConfig
 
 
 class InputError(ValueError):
@@ -364,6 +365,96 @@ class Influence:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Play episodes with what a run has learned and estimate the measures of its society, with 95 % intervals.
+
+    With --agents, agents of several runs of one game play together, each with its own network:
+    suasion evaluate --agents runs/a:0 runs/a:1 runs/b:0 --out together
+    """
+
+    folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
+    """Folder of a run; its newest checkpoint plays."""
+    agents: Annotated[tuple[str, ...], arg(metavar="RUN:AGENT ...")] = ()
+    """Instead of a run: for each place in the game a run and which of its agents, counted from 0."""
+    episodes: int = 100
+    """How many."""
+    seed: int = 0
+    """Of all chance in them, and of the bootstrap."""
+    greedy: bool = False
+    """Take the most probable actions instead of drawing them."""
+    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the run's)")] = None
+    """Where the table and the episodes go."""
+
+    def run(self) -> int:
+        """Play, estimate, keep, and print a table."""
+        from suasion.records import write_whole
+        from suasion.runs import evaluate_run, write_episodes
+        from suasion.viewing import estimates_table
+
+        run = self._players()
+        for message in run.rejected:
+            complain(f"passed over: {message}")
+        found = evaluate_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
+        out = self.out or run.path
+        (out / "episodes").mkdir(parents=True, exist_ok=True)
+        write_episodes(dataclasses.replace(run, path=out), found.episodes)
+        rows = [
+            (one.measure if one.agent is None else f"{one.measure}, agent {one.agent + 1}", one.mean, one.low, one.high)
+            + (one.defined, one.reason)
+            for one in found.estimates
+        ]
+        table = estimates_table(rows, len(found.episodes))
+        path = out / ("evaluation-greedy.md" if self.greedy else "evaluation.md")
+        write_whole(path, [table.encode()])
+        print(table)
+        print(path)
+        return 0
+
+    def _players(self) -> LoadedRun:
+        from suasion.runs import cast, load_run
+
+        if (self.folder is None) == (not self.agents):
+            raise InputError("name a run, or agents of runs with --agents; one of the two")
+        if self.folder is not None:
+            return load_run(_single_run(self.folder))
+        if self.out is None:
+            raise InputError("--agents needs --out: what several runs did together belongs to none of them")
+        opened: dict[str, LoadedRun] = {}
+        places = []
+        for text in self.agents:
+            name, _, number = text.rpartition(":")
+            if not name or not number.isdecimal():
+                raise InputError(f"--agents {text}: write RUN:AGENT, such as runs/a/seed-0:1")
+            if name not in opened:
+                opened[name] = load_run(_single_run(Path(name)))
+            places.append((opened[name], int(number)))
+        return cast(places)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Runs:
+    """List the runs in a folder: how far they are, what they were paid last, and how old they are."""
+
+    folder: Positional[Annotated[Path, arg(metavar="FOLDER")]] = Path("runs")
+    """A folder with runs in it, at most four folders deep."""
+
+    def run(self) -> int:
+        """Print a table."""
+        from rich.console import Console
+        from rich.table import Table
+
+        from suasion.records import find_runs
+
+        table = Table(box=None, pad_edge=False)
+        for column in ("run", "state", "step", "of", "reward an episode", "age"):
+            table.add_column(column, justify="left" if column in ("run", "state") else "right")
+        for path in find_runs(self.folder):
+            table.add_row(*_told(path))
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Games:
     """List the games that agents can be trained in."""
 
@@ -431,9 +522,44 @@ COMMANDS: dict[str, Any] = {
     "plot": Plot,
     "render": Render,
     "influence": Influence,
+    "evaluate": Evaluate,
+    "runs": Runs,
     "games": Games,
     "demo": Demo,
 }
+
+
+def _told(path: Path) -> tuple[str, ...]:
+    """A line of `suasion runs`; a run that cannot be read says so in its state."""
+    from suasion.records import RecordError, RunPaths, is_held, read_run
+
+    try:
+        run = read_run(path)
+    except RecordError as error:
+        return str(path), f"damaged: {error}", "", "", "", ""
+    step = max((int(row["step"]) for row in run.metrics[-1:]), default=0)
+    steps = run.config.get("steps")
+    finished = isinstance(steps, int) and step >= steps
+    state = "running" if is_held(path) else "done" if finished else "stopped"
+    returns = run.metrics[-1].get("episode/returns") if run.metrics else None
+    paid = f"{sum(returns):.1f} ({', '.join(f'{x:.1f}' for x in returns)})" if returns and None not in returns else ""
+    newest = max(file.stat().st_mtime for file in (RunPaths(path).metrics, RunPaths(path).config) if file.exists())
+    return (
+        str(path),
+        state,
+        f"{step:,}",
+        f"{steps:,}" if isinstance(steps, int) else "",
+        paid,
+        _age(time.time() - newest),
+    )
+
+
+def _age(seconds: float) -> str:
+    """Seconds in words."""
+    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {word}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _single_run(folder: Path) -> Path:

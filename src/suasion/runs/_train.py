@@ -14,7 +14,7 @@ import numpy as np
 
 from suasion.agents import Experiment, Learner, Ratio, Report, init, update
 from suasion.games import Spec
-from suasion.records import MetricsWriter, RecordError, RunPaths, create_run, newest_checkpoint, sweep
+from suasion.records import MetricsWriter, RecordError, RunPaths, create_run, hold_run, newest_checkpoint, sweep
 from suasion.runs._checkpoint import not_finite, restore_learner, save_learner
 from suasion.runs._config import RunConfig, build
 from suasion.runs._manifest import manifest
@@ -111,7 +111,7 @@ def train(
         TrainingError: a metric, parameter or moment is not a finite number. The row that shows it is written, the
             last checkpoint stays as it was.
         RecordError: the directory holds something else, or a run of another configuration (the differences are
-            listed), or no checkpoint of it is whole.
+            listed), or no checkpoint of it is whole; or another process is training it.
         OSError: the disk refused.
     """
     if not checkpoint_seconds > 0:
@@ -125,6 +125,19 @@ def train(
             f"XLA_FLAGS=--xla_force_host_platform_device_count={config.learner.shards}"
         )
     run = create_run(path, config.to_json(), manifest())
+    with hold_run(run.path):
+        return _go(config, experiment, run, clock, checkpoint_seconds, stop)
+
+
+def _go(
+    config: RunConfig,
+    experiment: Experiment,
+    run: RunPaths,
+    clock: _Clock,
+    checkpoint_seconds: float,
+    stop: Callable[[], bool] | None,
+) -> Trained:
+    """Train in a directory that nobody else works in."""
     for folder in (run.path, run.checkpoints):
         sweep(folder)
     learner, start = _start(config, experiment, run)

@@ -19,4 +19,5 @@ from suasion.viewing._runs import plot_runs as plot_runs
 from suasion.viewing._style import save_figure as save_figure
 from suasion.viewing._style import style as style
 from suasion.viewing._table import comparison_table as comparison_table
+from suasion.viewing._table import estimates_table as estimates_table
 from suasion.viewing._table import measures_table as measures_table

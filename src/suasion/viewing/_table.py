@@ -59,6 +59,40 @@ def measures_table(measures: Sequence[Mapping[str, float | None]], titles: Mappi
     return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
 
 
+def estimates_table(
+    rows: Sequence[tuple[str, float | None, float | None, float | None, int, str]], episodes: int
+) -> str:
+    """A Markdown table of means with intervals that need not be symmetric.
+
+    Args:
+        rows: title, mean, low and high end of the interval, number of episodes in which it is defined, and why it is
+            not in the others.
+        episodes: how many there are.
+
+    Returns:
+        The table, ending with a line break.
+
+    Raises:
+        ValueError: no row, or a number that is not finite; named.
+    """
+    if not rows:
+        raise ValueError("there is nothing to show")
+    lines = [
+        ["measure", f"mean over {episodes} episodes", "95 % bootstrap interval", ""],
+        ["---", "---:", "---:", "---"],
+    ]
+    for title, mean, low, high, defined, reason in rows:
+        if any(x is not None and not math.isfinite(x) for x in (mean, low, high)):
+            raise ValueError(f"{title!r} is {mean} ({low} to {high}), not finite")
+        note = "" if defined == episodes else f"undefined in {episodes - defined}: {reason}"
+        if mean is None or low is None or high is None:
+            lines.append([title, "", "", note])
+            continue
+        digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 3
+        lines.append([title, f"{mean:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", note])
+    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
+
+
 def _values(row: Mapping[str, Sequence[float | None]], column: str, label: str) -> Sequence[float | None]:
     if column not in row:
         raise ValueError(f"row {label!r} has no column {column!r}; it has {', '.join(map(repr, row))}")

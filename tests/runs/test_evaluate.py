@@ -1,0 +1,137 @@
+"""Estimates over episodes, casts of several runs, and the commands around them."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from suasion.cli import main
+from suasion.records import RecordError, find_runs, hold_run, is_held, read_episode
+from suasion.runs import ConfigError, RunConfig, cast, evaluate_run, load_run, train
+from suasion.runs._evaluate import bootstrap
+
+
+@pytest.fixture(scope="module")
+def other(tiny: Callable[..., RunConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the same game with another seed."""
+    path = tmp_path_factory.mktemp("other") / "seed-1"
+    train(tiny(seed=1), path)
+    return path
+
+
+def test_estimates_are_means_of_the_episodes(trained: Path) -> None:
+    found = evaluate_run(trained, episodes=7, seed=3)
+    returns = np.stack([episode.rewards.sum(0) for episode in found.episodes])
+    by_name = {(one.measure, one.agent): one for one in found.estimates}
+    assert by_name["return", None].mean == pytest.approx(returns.sum(1).mean(), rel=1e-6)
+    for agent in (0, 1):
+        one = by_name["return", agent]
+        assert one.mean == pytest.approx(returns[:, agent].mean(), rel=1e-6)
+        assert one.low <= one.mean <= one.high
+    assert ("equality", 0) not in by_name
+    again = evaluate_run(trained, episodes=7, seed=3)
+    assert again.estimates == found.estimates
+
+
+def test_more_episodes_than_are_played_at_once(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suasion.runs._evaluate.AT_ONCE", 4)
+    found = evaluate_run(trained, episodes=10, seed=2)
+    assert len(found.episodes) == 10
+    assert [episode.seed for episode in found.episodes] == [2] * 4 + [3] * 4 + [4] * 2
+
+
+def test_the_bootstrap_covers_the_mean_as_often_as_it_says() -> None:
+    # 300 samples of 60: coverage of a percentile interval is a little below 95 %; 90 % is 4 standard errors below
+    rng = np.random.default_rng(0)
+    hits = [low <= 1.0 <= high for low, high in (bootstrap(rng.exponential(size=60), rng) for _ in range(300))]
+    assert 0.90 <= np.mean(hits) <= 0.99
+    assert bootstrap(np.full(5, 2.5), rng) == (2.5, 2.5)
+
+
+def test_a_cast_of_one_run_is_the_run(trained: Path) -> None:
+    run = load_run(trained)
+    same = cast([(run, 0), (run, 1)])
+    assert evaluate_run(same, episodes=5).estimates == evaluate_run(run, episodes=5).estimates
+
+
+def test_a_cast_takes_each_network_from_where_it_is(trained: Path, other: Path) -> None:
+    one, two = load_run(trained), load_run(other)
+    mixed = cast([(two, 1), (one, 0)]).learner.params.policy
+    for leaf, first, second in zip(
+        jax.tree.leaves(mixed),
+        jax.tree.leaves(two.learner.params.policy),
+        jax.tree.leaves(one.learner.params.policy),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(leaf, np.stack([first[1], second[0]]))
+
+
+def test_casts_that_cannot_be(trained: Path) -> None:
+    run = load_run(trained)
+    with pytest.raises(ConfigError, match="1 agents are given; prisoners-dilemma has 2 places"):
+        cast([(run, 0)])
+    with pytest.raises(ConfigError, match="has the agents 0 to 1, not 2"):
+        cast([(run, 0), (run, 2)])
+    longer = dataclasses.replace(run.experiment.game, horizon=7)
+    policy = dataclasses.replace(run.experiment.policy, spec=longer.spec)
+    experiment = dataclasses.replace(run.experiment, game=longer, policy=policy)
+    elsewhere = dataclasses.replace(run, experiment=experiment)
+    with pytest.raises(ConfigError, match="has another game"):
+        cast([(run, 0), (elsewhere, 1)])
+    with pytest.raises(ConfigError, match="no agents"):
+        cast([])
+    with pytest.raises(ConfigError, match="episodes is 0"):
+        evaluate_run(run, episodes=0)
+
+
+def test_the_command(trained: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(trained, path)
+    assert main(["evaluate", str(path), "--episodes", "3"]) == 0
+    assert "| return, agent 2 |" in capsys.readouterr().out
+    assert (path / "evaluation.md").read_text().startswith("| measure | mean over 3 episodes |")
+    assert len(list((path / "episodes").iterdir())) == 3
+    together = tmp_path / "together"
+    players = ["--agents", f"{path}:0", f"{other}:1", "--episodes", "2"]
+    assert main(["evaluate", *players, "--out", str(together)]) == 0
+    assert all(read_episode(file).game == "prisoners-dilemma" for file in (together / "episodes").iterdir())
+    for wrong, words in (
+        ([], "name a run"),
+        (players, "--agents needs --out"),
+        (["--agents", "run", "--out", "x"], "write RUN:AGENT"),
+    ):
+        capsys.readouterr()
+        assert main(["evaluate", *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_runs_are_listed(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(trained, tmp_path / "whole")
+    shutil.copytree(trained, tmp_path / "broken")
+    (tmp_path / "broken" / "config.json").write_text("{")
+    shutil.copytree(trained, tmp_path / "busy")
+    with hold_run(tmp_path / "busy"):
+        assert main(["runs", str(tmp_path)]) == 0
+    shown = {line.split()[0].rsplit("/", 1)[-1]: line for line in capsys.readouterr().out.splitlines()[1:] if line}
+    assert "done" in shown["whole"]
+    assert "48" in shown["whole"]
+    assert "running" in shown["busy"]
+    assert "damaged" in shown["broken"]
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(
+    trained: Path, tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(trained, path)
+    with hold_run(path):
+        assert is_held(path)
+        with pytest.raises(RecordError, match="another process is training this run"):
+            train(tiny(), path)
+    assert not is_held(path)
+    assert train(tiny(), path).finished
+    assert find_runs(path) == [path]
