@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -21,7 +22,7 @@ PLANNERS = Wheels(
     title="planners",
     requirements=("quantecon==0.11.4", "mdpsolver==0.10.2", "stormpy==2.0.0"),
 )
-ERROR = 1e-6
+ONLY = "SUASION_PLANNING_MODELS"  # names between commas: the others are left out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,14 +70,24 @@ def settings(options: Options) -> dict[str, str]:
         "timed": "the second of two solutions in a process (the first compiles or loads), peers from a fresh object; "
         f"wall; contenders in turns; repeats: {options.repeats}",
         "family": "`benchmarks/_family.py`, seed 0",
+        "models": ", ".join(_models()),
     }
 
 
 def run(options: Options) -> str:
     """The Markdown of all cases and of the backups."""
     with tempfile.TemporaryDirectory() as folder:
-        text = "".join(_case(case, Path(folder), options) for case in CASES)
-        return text + "".join(_backup(name, bar, Path(folder), options) for name, bar in BACKUPS.items())
+        text = "".join(_case(case, Path(folder), options) for case in CASES if case.model in _models())
+        backups = {name: least for name, least in BACKUPS.items() if name in _models()}
+        return text + "".join(_backup(name, least, Path(folder), options) for name, least in backups.items())
+
+
+def _models() -> tuple[str, ...]:
+    """Names of the models that are asked for."""
+    names = tuple(name for name in os.environ.get(ONLY, "").split(",") if name) or tuple(FAMILY)
+    if unknown := [name for name in names if name not in FAMILY]:
+        raise BenchmarkError(f"{ONLY} names {unknown[0]!r}; there are {', '.join(FAMILY)}")
+    return names
 
 
 def _case(case: Case, folder: Path, options: Options) -> str:

@@ -398,11 +398,10 @@ class Evaluate:
         out = self.out or run.path
         (out / "episodes").mkdir(parents=True, exist_ok=True)
         write_episodes(dataclasses.replace(run, path=out), found.episodes)
-        rows = [
-            (one.measure if one.agent is None else f"{one.measure}, agent {one.agent + 1}", one.mean, one.low, one.high)
-            + (one.defined, one.reason)
-            for one in found.estimates
-        ]
+        rows = []
+        for one in found.estimates:
+            title = one.measure if one.agent is None else f"{one.measure}, agent {one.agent + 1}"
+            rows.append((title, one.mean, one.low, one.high, one.defined, one.reason))
         table = estimates_table(rows, len(found.episodes))
         path = out / ("evaluation-greedy.md" if self.greedy else "evaluation.md")
         write_whole(path, [table.encode()])
