@@ -454,6 +454,28 @@ class Runs:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run's metrics for other tools."""
+
+    folder: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Folder of a run."""
+    to: Literal["csv", "parquet", "tensorboard"] = "csv"
+    """parquet and tensorboard need the extras of these names."""
+    out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: in the run)")] = None
+    """The file; for tensorboard a folder."""
+
+    def run(self) -> int:
+        """Write it."""
+        from suasion.records import export_csv, export_parquet, export_tensorboard
+
+        run = _single_run(self.folder)
+        verbs = {"csv": export_csv, "parquet": export_parquet, "tensorboard": export_tensorboard}
+        names = {"csv": "metrics.csv", "parquet": "metrics.parquet", "tensorboard": "tensorboard"}
+        print(verbs[self.to](run, self.out or run / names[self.to]))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Games:
     """List the games that agents can be trained in."""
 
@@ -523,6 +545,7 @@ COMMANDS: dict[str, Any] = {
     "influence": Influence,
     "evaluate": Evaluate,
     "runs": Runs,
+    "export": Export,
     "games": Games,
     "demo": Demo,
 }

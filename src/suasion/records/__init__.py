@@ -22,6 +22,9 @@ from suasion.records._envelope import write_envelope as write_envelope
 from suasion.records._episode import Episode as Episode
 from suasion.records._episode import read_episode as read_episode
 from suasion.records._episode import write_episode as write_episode
+from suasion.records._export import export_csv as export_csv
+from suasion.records._export import export_parquet as export_parquet
+from suasion.records._export import export_tensorboard as export_tensorboard
 from suasion.records._lock import hold_run as hold_run
 from suasion.records._lock import is_held as is_held
 from suasion.records._metrics import Metrics as Metrics
