@@ -62,8 +62,10 @@ def _box_influence(start: Preset, mode: str) -> Preset:
     The free agent's own reward fades in once its influence after the opening is there. Opening costs 2 to 5 apples;
     influence is some hundredths of a nat a step by the Jensen-Shannon divergence, hence the weight of 50. Not by KL: to
     stand at the door and open it with a small probability p would be paid -log p, without bound; by the Jensen-Shannon
-    divergence no such wait is worth more than 1.04 nats. More entropy after the first discovery lets agents that have
-    closed the box again find back. The model of others is its own network, five times faster than the policy.
+    divergence no such wait is worth more than 1.04 nats. As apples fade in the weight falls to 38, so that a wait is
+    worth no more than there is to eat; with 25, agents close the box again. More entropy after the first discovery lets
+    agents that have closed the box again find back. The model of others is its own network, five times faster than the
+    policy.
     """
     model = ModelConfig(encoder="classes", hidden=(64,), width=64, optimiser=Optimiser(learning_rate=constant(1e-2)))
     config = InfluenceConfig(
@@ -75,7 +77,8 @@ def _box_influence(start: Preset, mode: str) -> Preset:
     )
     entropy = Schedule(((0, 0.01), (160_000, 0.01), (240_000, 0.03)))
     learner = dataclasses.replace(start.learner, entropy_weight=entropy)
-    rewards = (("extrinsic", "when(influence/after_opened[0]>=0.008,10):0@0,1@240000/1"), ("influence", "50/0"))
+    when = "when(influence/after_opened[0]>=0.01,15)"
+    rewards = (("extrinsic", f"{when}:0@0,1@240000/1"), ("influence", f"{when}:50@0,38@240000/0"))
     return dataclasses.replace(start, influence=config, learner=learner, rewards=rewards, steps=720_000)
 
 
