@@ -279,7 +279,7 @@ def _outcome(place: str, outcome: Outcome) -> tuple[float, Any, float]:
     return float(probability), after, float(reward)
 
 
-def _named_distribution(given: Mapping[Hashable, float], number: Mapping[Hashable, int]) -> ndarray:
+def _named_distribution(given: Mapping[Hashable, float | int], number: Mapping[Hashable, int]) -> ndarray:
     """As an array over the numbered states."""
     held = np.zeros(len(number))
     for state, probability in given.items():

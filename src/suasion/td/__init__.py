@@ -1,4 +1,38 @@
-"""Learning from experience: Monte Carlo, TD, Sarsa, Q-learning; learning from logs (NumPy + Numba).
+"""Learning from experience: Monte Carlo, temporal differences, Sarsa, Q-learning and their family (NumPy + Numba).
 
-Notes: N1.2. Nothing is in this room yet.
+Notes: N1.2. `learn` finds a policy and `predict` the values of one, from steps that are drawn of a model, many
+independent runs at once, each with a stream of random numbers of its own. Rules are records, such as
+`QLearning(step_size=0.5)`. Beside what was learned stand exact values, by `suasion.planning`. R_{t+1} follows A_t; the
+end of an episode is worth 0, and an episode that was cut off is followed by what is estimated for its last state.
 """
+
+from suasion.td._algorithms import TD as TD
+from suasion.td._algorithms import DoubleQLearning as DoubleQLearning
+from suasion.td._algorithms import EpsilonGreedy as EpsilonGreedy
+from suasion.td._algorithms import ExpectedSarsa as ExpectedSarsa
+from suasion.td._algorithms import MonteCarlo as MonteCarlo
+from suasion.td._algorithms import MonteCarloControl as MonteCarloControl
+from suasion.td._algorithms import NStepSarsa as NStepSarsa
+from suasion.td._algorithms import QLearning as QLearning
+from suasion.td._algorithms import Sarsa as Sarsa
+from suasion.td._algorithms import SarsaLambda as SarsaLambda
+from suasion.td._algorithms import Softmax as Softmax
+from suasion.td._algorithms import TDLambda as TDLambda
+from suasion.td._algorithms import TreeBackup as TreeBackup
+from suasion.td._algorithms import WatkinsQ as WatkinsQ
+from suasion.td._batch import BatchValues as BatchValues
+from suasion.td._batch import batch_mc as batch_mc
+from suasion.td._batch import batch_td as batch_td
+from suasion.td._learn import learn as learn
+from suasion.td._learn import predict as predict
+from suasion.td._learned import Band as Band
+from suasion.td._learned import Learned as Learned
+from suasion.td._learned import Predicted as Predicted
+from suasion.td._learned import mean_band as mean_band
+from suasion.td._learned import quantile_band as quantile_band
+from suasion.td._policies import epsilon_greedy as epsilon_greedy
+from suasion.td._policies import epsilon_soft as epsilon_soft
+from suasion.td._policies import policy_value as policy_value
+from suasion.td._schedules import Constant as Constant
+from suasion.td._schedules import Linear as Linear
+from suasion.td._schedules import Polynomial as Polynomial

@@ -1,0 +1,110 @@
+r"""Baum-Welch: the most likely hidden Markov model, by expectation and maximisation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from suasion.statespace._emission import check_alive
+from suasion.statespace._finite import FiniteSmoothed, FiniteSSM, smooth_all
+from suasion.statespace._sequences import take_apart
+
+MONOTONE = 1e-10
+FREE = ("initial", "transition", "emission")
+
+
+class Fit(NamedTuple):
+    r"""A fitted model.
+
+    Attributes:
+        model: of the same kind as the one that was started from.
+        log_likelihood: of the observations under `model`, in nats.
+        history: log-likelihood before each iteration and after the last; it does not fall.
+        iterations: how many were made.
+        converged: whether the last one gained less than the tolerance times $\lvert L \rvert$.
+    """
+
+    model: Any
+    log_likelihood: float
+    history: ndarray
+    iterations: int
+    converged: bool
+
+
+def fit_finite(
+    model: FiniteSSM, y: Any, free: Sequence[str] | None, iterations: int, tolerance: float, prior: float
+) -> Fit:
+    """`fit` of a finite chain."""
+    chosen = check_free(FREE if free is None else free, FREE)
+    _, sequences = take_apart(y, model.emission.rank)
+    smoothed = _expect(model, sequences)
+    history = [_score(model, smoothed, chosen, prior)]
+    converged = False
+    while len(history) <= iterations and not converged:
+        model = _maximise(model, sequences, smoothed, chosen, prior)
+        smoothed = _expect(model, sequences)
+        history.append(_score(model, smoothed, chosen, prior))
+        converged = check_rise(history, tolerance)
+    total = float(sum(held.log_likelihood for held in smoothed))
+    return Fit(model, total, np.array(history), len(history) - 1, converged)
+
+
+def check_free(free: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Refuse names that are no parameters.
+
+    Raises:
+        ValueError: the name.
+    """
+    for name in free:
+        if name not in known:
+            raise ValueError(f"free holds {name!r}: must be of {', '.join(known)}")
+    return tuple(free)
+
+
+def check_rise(history: list[float], tolerance: float) -> bool:
+    r"""Whether the last iteration gained less than the tolerance.
+
+    Raises:
+        ArithmeticError: it lost, by more than 1e-10 of $\lvert L \rvert$, or is not finite.
+    """
+    before, after = history[-2:]
+    if not after - before >= -MONOTONE * abs(before):
+        raise ArithmeticError(f"iteration {len(history) - 1} took the log-likelihood from {before!r} to {after!r}")
+    return after - before < tolerance * abs(after)
+
+
+def _expect(model: FiniteSSM, sequences: list[Any]) -> list[FiniteSmoothed]:
+    smoothed = smooth_all(model, sequences)
+    for q, held in enumerate(smoothed):
+        if held.impossible >= 0:
+            raise ValueError(f"sequence {q} is impossible at step {held.impossible} under the model: nothing to fit")
+    return smoothed
+
+
+def _score(model: FiniteSSM, smoothed: list[FiniteSmoothed], chosen: tuple[str, ...], prior: float) -> float:
+    """What EM raises: the log-likelihood, and the log of the prior where there is one."""
+    total = float(sum(held.log_likelihood for held in smoothed))
+    if prior and "initial" in chosen:
+        total += prior * float(model.logs[0][model.start > 0].sum())
+    if prior and "transition" in chosen:
+        total += prior * float(model.logs[1][model.matrix > 0].sum())
+    return total
+
+
+def _maximise(
+    model: FiniteSSM, sequences: list[Any], smoothed: list[FiniteSmoothed], chosen: tuple[str, ...], prior: float
+) -> FiniteSSM:
+    initial, matrix, emission = model.start, model.matrix, model.emission
+    if "initial" in chosen:
+        first = np.sum([held.smoothed[0] for held in smoothed], axis=0) + prior * (initial > 0)
+        initial = first / first.sum()
+    if "transition" in chosen:
+        counts = np.sum([held.pairwise for held in smoothed], axis=0) + prior * (matrix > 0)
+        matrix = counts / check_alive(counts.sum(1))[:, None]
+    if "emission" in chosen:
+        emission = emission.refit(sequences, [held.smoothed for held in smoothed])
+    return dataclasses.replace(model, transition=matrix, initial=initial, emission=emission)

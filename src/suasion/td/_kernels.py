@@ -1,0 +1,467 @@
+"""The learner: one loop over steps for all rules, compiled for each (in the tests, a slow Python loop says the same).
+
+A block of runs is played in turns of `burst` steps: with turns of one step the processor works on several runs at once,
+because none waits for another. What a run does depends on its own stream, table and memory alone, hence neither on the
+block nor on the turns nor on the thread.
+
+Order within a step: the outcome is drawn; rules that need A' draw it; the update; else A' is drawn. A state with one
+choice draws nothing, nor does a model without chance for its outcomes.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy import ndarray
+
+from suasion.td._random import uniform
+from suasion.td._schedules import CONSTANT, LINEAR, Coded
+from suasion.td._simulator import first_of, outcome_of
+
+Kernel = Callable[..., Any]
+_compiled = njit(cache=True, nogil=True)
+
+SARSA, EXPECTED, Q_LEARNING, DOUBLE, N_STEP, TREE, LAMBDA, WATKINS, EPISODE = range(9)
+UNIFORM, FIRST, SOFTMAX, GREEDY = range(4)
+ACCUMULATING, REPLACING, DUTCH = range(3)
+
+
+class Asked(NamedTuple):
+    """The numbers of an algorithm and of the question.
+
+    Attributes:
+        discount: of a step.
+        decay: of traces in a step: discount times lambda.
+        cutoff: traces up to it are forgotten.
+        n: rewards in a target.
+        traces: how they rise.
+        acting: how choices are made.
+        target: the policy of a tree backup.
+        first_visit: whether only first visits count.
+        step_size: as `Coded`.
+        level: epsilon or temperature, as `Coded`.
+        limit: steps after which an episode is cut off.
+    """
+
+    discount: float
+    decay: float
+    cutoff: float
+    n: int
+    traces: int
+    acting: int
+    target: int
+    first_visit: bool
+    step_size: Coded
+    level: Coded
+    limit: int
+
+
+class Runs(NamedTuple):
+    """All that changes, one row for each run.
+
+    Attributes:
+        rng: uint64[runs, 2].
+        q: the table that acts, and with two tables those of which it is the mean, float64[runs, 1 or 3, C].
+        visits: how often each was updated, int64; one entry where the step size is constant.
+        choice: to be made next, int64[runs]; -1 before the first step.
+        clock: steps of the episode so far, int64[runs].
+        steps: of the run, int64[runs].
+        episodes: that have ended, int64[runs].
+        total: return of the episode so far, and the worth of its next reward, float64[runs, 2].
+        returns: of episodes, float64[runs, room].
+        lengths: of episodes, int64[runs, room].
+        held: entries of the memory in use, int64[runs].
+        listed: choices on a trace, or of recent steps, int64[runs, memory].
+        rewards: of recent steps, float64[runs, memory].
+        trace: of each choice, float64[runs, C]; for first visits, how many are still to come.
+        old: the value that true online traces remember, float64[runs].
+    """
+
+    rng: ndarray
+    q: ndarray
+    visits: ndarray
+    choice: ndarray
+    clock: ndarray
+    steps: ndarray
+    episodes: ndarray
+    total: ndarray
+    returns: ndarray
+    lengths: ndarray
+    held: ndarray
+    listed: ndarray
+    rewards: ndarray
+    trace: ndarray
+    old: ndarray
+
+
+@_compiled
+@typing.no_type_check
+def scheduled(schedule, n):
+    """The n-th number of a schedule."""
+    kind, first, second, third = schedule
+    if kind == CONSTANT:
+        return first
+    if kind == LINEAR:
+        return first + (second - first) * min(1.0, (n - 1.0) / (third - 1.0))
+    if second == 1.0:
+        return first * (1.0 + third) / (n + third)
+    return first * ((1.0 + third) / (n + third)) ** second
+
+
+@_compiled
+@typing.no_type_check
+def scan(row, low, count):
+    """The greatest value of a state's choices, the first that has it, and how many have it."""
+    best = row[low]
+    for a in range(1, count):
+        v = row[low + a]
+        best = v if v > best else best
+    arg, ties = 0, 0
+    for a in range(count - 1, -1, -1):
+        if row[low + a] == best:
+            arg = a
+            ties += 1
+    return best, arg, ties
+
+
+@_compiled
+@typing.no_type_check
+def pick(row, low, count, best, arg, ties, acting, level, number):
+    """A choice by a uniform number, given the scan of its state."""
+    if acting == SOFTMAX:
+        total = 0.0
+        for a in range(count):
+            total += np.exp((row[low + a] - best) / level)
+        share = number * total
+        for a in range(count - 1):
+            share -= np.exp((row[low + a] - best) / level)
+            if share < 0.0:
+                return low + a
+        return low + count - 1
+    if number < level:
+        return low + min(np.int64(number / level * count), count - 1)
+    if ties == 1 or acting == FIRST:
+        return low + arg
+    left = min(np.int64((number - level) / (1.0 - level) * ties), ties - 1)
+    for a in range(count):
+        if row[low + a] == best:
+            if left == 0:
+                return low + a
+            left -= 1
+    return low + arg
+
+
+@_compiled
+@typing.no_type_check
+def choose(s0, s1, row, low, count, acting, level):
+    """A choice in a state; the only one there is, without a draw. And the state of the stream after it."""
+    if count == 1:
+        return low, s0, s1
+    best, arg, ties = scan(row, low, count)
+    number, s0, s1 = uniform(s0, s1)
+    return pick(row, low, count, best, arg, ties, acting, level, number), s0, s1
+
+
+@_compiled
+@typing.no_type_check
+def expectation(row, low, count, choice, acting, level):
+    """What a policy expects of its values in a state, and the probability of one choice."""
+    best, arg, ties = scan(row, low, count)
+    if acting == SOFTMAX:
+        total, mean = 0.0, 0.0
+        for a in range(count):
+            weight = np.exp((row[low + a] - best) / level)
+            total += weight
+            mean += weight * row[low + a]
+        return mean / total, np.exp((row[choice] - best) / level) / total
+    share = 0.0 if acting == GREEDY else level
+    total = 0.0
+    for a in range(count):
+        total += row[low + a]
+    probability = share / count
+    if acting == FIRST:
+        probability += (1.0 - share) * (choice == low + arg)
+    elif row[choice] == best:
+        probability += (1.0 - share) / ties
+    return (1.0 - share) * best + share * (total / count), probability
+
+
+@_compiled
+@typing.no_type_check
+def rate(step_size, visits, choice):
+    """The step size of an update, which is counted; a constant one is not."""
+    if step_size[0] == CONSTANT:
+        return step_size[1]
+    visits[choice] += 1
+    return scheduled(step_size, visits[choice])
+
+
+@_compiled
+@typing.no_type_check
+def double(s0, s1, q, visits, choice, reward, low, count, step_size, discount):
+    """Update one of two tables towards the other's value of its own best choice, and their mean."""
+    coin, s0, s1 = uniform(s0, s1)
+    table = 1 + np.int64(2.0 * coin)
+    own = q[table]
+    value = 0.0
+    if count > 0:
+        best, s0, s1 = choose(s0, s1, own, low, count, UNIFORM, 0.0)
+        value = q[3 - table, best]
+    alpha = rate(step_size, visits[min(table, len(visits) - 1)], choice)
+    own[choice] += alpha * (reward + discount * value - own[choice])
+    q[0, choice] = (q[1, choice] + q[2, choice]) / 2.0
+    return s0, s1
+
+
+@_compiled
+@typing.no_type_check
+def towards(row, visits, choice, target, step_size):
+    """Move a value towards its target."""
+    row[choice] += rate(step_size, visits, choice) * (target - row[choice])
+
+
+@_compiled
+@typing.no_type_check
+def n_step(row, visits, listed, rewards, clock, after, over, n, step_size, discount):
+    """Learn from the step n ago; at the end of an episode, from all that are left. `after` is A', or -1 at an end."""
+    oldest = max(clock - n, 0)
+    if oldest + n > clock and not over:
+        return
+    for t in range(oldest, clock if over else oldest + 1):
+        target = 0.0 if after < 0 else row[after]
+        at = (clock - 1) % n
+        for _ in range(t, clock):
+            target = rewards[at] + discount * target
+            at = at - 1 if at > 0 else n - 1
+        towards(row, visits, listed[t % n], target, step_size)
+
+
+@_compiled
+@typing.no_type_check
+def tree(row, visits, listed, rewards, firsts, widths, clock, low, count, over, n, policy, level, step_size, discount):
+    """As `n_step`, with the actions that were not taken in the target."""
+    oldest = max(clock - n, 0)
+    if oldest + n > clock and not over:
+        return
+    for t in range(oldest, clock if over else oldest + 1):
+        target = 0.0
+        if count > 0:
+            target, _ = expectation(row, low, count, low, policy, level)
+        target = rewards[(clock - 1) % n] + discount * target
+        for k in range(clock - 1, t, -1):
+            taken = listed[k % n]
+            mean, probability = expectation(row, firsts[taken], widths[taken], taken, policy, level)
+            target = rewards[(k - 1) % n] + discount * (mean + probability * (target - row[taken]))
+        towards(row, visits, listed[t % n], target, step_size)
+
+
+@_compiled
+@typing.no_type_check
+def traced(row, visits, listed, trace, held, choice, error, change, traces, decay, cutoff, step_size):
+    """Update all that is on the trace by an error; how many are. `change` is Q(S, A) less what it was a step ago."""
+    kept = 0
+    for i in range(held):
+        j = listed[i]
+        e = trace[j] * decay
+        if e <= cutoff:
+            trace[j] = 0.0
+        else:
+            trace[j] = e
+            listed[kept] = j
+            kept += 1
+    if trace[choice] == 0.0:
+        listed[kept] = choice
+        kept += 1
+    alpha = rate(step_size, visits, choice)
+    if traces == ACCUMULATING:
+        trace[choice] += 1.0
+    elif traces == REPLACING:
+        trace[choice] = 1.0
+    else:
+        trace[choice] += 1.0 - alpha * trace[choice]
+        row[choice] -= alpha * change
+        error += change
+    if step_size[0] == CONSTANT:
+        for i in range(kept):
+            row[listed[i]] += alpha * error * trace[listed[i]]
+    else:
+        for i in range(kept):
+            row[listed[i]] += scheduled(step_size, visits[listed[i]]) * error * trace[listed[i]]
+    return kept
+
+
+@_compiled
+@typing.no_type_check
+def whole_episode(row, visits, listed, rewards, trace, held, follows, first_visit, step_size, discount):
+    """Learn from the returns of an episode, last step first; `follows` is the value after a cut."""
+    total = follows
+    if first_visit:
+        for t in range(held):
+            trace[listed[t]] += 1.0
+    for t in range(held - 1, -1, -1):
+        choice = listed[t]
+        total = rewards[t] + discount * total
+        if first_visit:
+            trace[choice] -= 1.0
+            if trace[choice] > 0.0:
+                continue
+        towards(row, visits, choice, total, step_size)
+
+
+@functools.cache
+def learner(rule: int, choices: int, plain: bool) -> Kernel:
+    """The loop for a rule.
+
+    Args:
+        rule: which.
+        choices: how many each state has that is not terminal, known to the compiler; 0 if they differ.
+        plain: epsilon and step size are constant, and equal best choices alike.
+    """
+    before = rule not in (EXPECTED, Q_LEARNING, DOUBLE)  # A' is drawn before the update
+    one_step = rule in (SARSA, EXPECTED, Q_LEARNING)
+    several = rule in (N_STEP, TREE)
+    traces = rule in (LAMBDA, WATKINS)
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(first, last, burst, until_steps, until_episodes, tables, runs, asked):
+        live = np.arange(first, last)
+        playing = last - first
+        acting = UNIFORM if plain else asked.acting
+        room = runs.listed.shape[1]
+        n, step_size, discount = asked.n, asked.step_size, asked.discount
+        while playing:
+            i = 0
+            while i < playing:
+                run = live[i]
+                row = runs.q[run, 0]
+                counts = runs.visits[min(run, len(runs.visits) - 1)]
+                visits = counts[0]
+                listed, rewards = runs.listed[run], runs.rewards[run]
+                trace = runs.trace[min(run, len(runs.trace) - 1)]
+                held, old = runs.held[run], runs.old[run]
+                choice, clock = runs.choice[run], runs.clock[run]
+                steps, episodes = runs.steps[run], runs.episodes[run]
+                total, worth = runs.total[run, 0], runs.total[run, 1]
+                s0, s1 = runs.rng[run, 0], runs.rng[run, 1]
+                for _ in range(burst):
+                    if steps >= until_steps or episodes >= until_episodes:
+                        break
+                    if rule == EPISODE and held == room:
+                        break
+                    level = asked.level[1] if plain else scheduled(asked.level, steps + 1)
+                    if choice < 0:
+                        number, s0, s1 = uniform(s0, s1)
+                        o = first_of(tables, number)
+                        low, count = np.int64(tables.outcome[o].low), np.int64(tables.outcome[o].count)
+                        width = choices if choices else count
+                        choice, s0, s1 = choose(s0, s1, row, low, width, acting, level)
+                    if tables.stride == 1:
+                        o = 2 * choice
+                    else:
+                        number, s0, s1 = uniform(s0, s1)
+                        o = outcome_of(tables, choice, number)
+                    came = tables.outcome[np.uint64(o)]
+                    reward, low, count = came.reward, np.int64(came.low), np.int64(came.count)
+                    width = choices if choices else count
+                    steps += 1
+                    clock += 1
+                    total += worth * reward
+                    worth *= discount
+                    ended = count == 0
+                    over = ended or clock >= asked.limit
+                    after, best = np.int64(-1), 0.0
+                    if not plain:
+                        level = scheduled(asked.level, steps + 1)
+                    if before and not ended:  # `choose`, written out: 20 % faster
+                        best, arg, ties = scan(row, low, width)
+                        if width == 1:
+                            after = low
+                        else:
+                            number, s0, s1 = uniform(s0, s1)
+                            after = pick(row, low, width, best, arg, ties, acting, level, number)
+                    if one_step:
+                        value = 0.0
+                        if not ended:
+                            if rule == SARSA:
+                                value = row[np.uint64(after)]
+                            elif rule == Q_LEARNING:
+                                value, _, _ = scan(row, low, width)
+                            else:
+                                value, _ = expectation(row, low, width, low, acting, level)
+                        if plain:
+                            here = np.uint64(choice)  # never negative: saves a test
+                            row[here] += step_size[1] * (reward + discount * value - row[here])
+                        else:
+                            towards(row, visits, choice, reward + discount * value, step_size)
+                        if not before and not over:  # `choose`, written out: 20 % faster
+                            best, arg, ties = scan(row, low, width)
+                            if width == 1:
+                                after = low
+                            else:
+                                number, s0, s1 = uniform(s0, s1)
+                                after = pick(row, low, width, best, arg, ties, acting, level, number)
+                    elif rule == DOUBLE:
+                        s0, s1 = double(s0, s1, runs.q[run], counts, choice, reward, low, count, step_size, discount)
+                        if not over:
+                            after, s0, s1 = choose(s0, s1, row, low, width, acting, level)
+                    elif several:
+                        listed[(clock - 1) % n] = choice
+                        rewards[(clock - 1) % n] = reward
+                        if rule == N_STEP:
+                            n_step(row, visits, listed, rewards, clock, after, over, n, step_size, discount)
+                        else:
+                            of = (tables.low, tables.width, clock, low, count, over, n, asked.target, level)
+                            tree(row, visits, listed, rewards, *of, step_size, discount)
+                    elif traces:
+                        follows, explores = 0.0, False
+                        if not ended:
+                            follows = row[after]
+                            if rule == WATKINS:
+                                explores = follows < best
+                                follows = best
+                        error, change = reward + discount * follows - row[choice], row[choice] - old
+                        of = (asked.traces, asked.decay, asked.cutoff)
+                        held = traced(row, visits, listed, trace, held, choice, error, change, *of, step_size)
+                        old = follows
+                        if explores or over:
+                            for k in range(held):
+                                trace[listed[k]] = 0.0
+                            held, old = 0, 0.0
+                    else:
+                        listed[held] = choice
+                        rewards[held] = reward
+                        held += 1
+                        if over:
+                            follows = 0.0
+                            if not ended:
+                                follows, _ = expectation(row, low, width, low, acting, level)
+                            of = (held, follows, asked.first_visit, step_size, discount)
+                            whole_episode(row, visits, listed, rewards, trace, *of)
+                            held = 0
+                    choice = after
+                    if over:
+                        runs.returns[run, episodes] = total
+                        runs.lengths[run, episodes] = clock
+                        episodes += 1
+                        total, worth = 0.0, 1.0
+                        clock = 0
+                        choice = np.int64(-1)
+                runs.choice[run], runs.clock[run] = choice, clock
+                runs.steps[run], runs.episodes[run] = steps, episodes
+                runs.total[run, 0], runs.total[run, 1] = total, worth
+                runs.rng[run, 0], runs.rng[run, 1] = s0, s1
+                runs.held[run], runs.old[run] = held, old
+                stopped = steps >= until_steps or episodes >= until_episodes
+                if stopped or (rule == EPISODE and held == room):
+                    playing -= 1
+                    live[i] = live[playing]
+                else:
+                    i += 1
+
+    return kernel

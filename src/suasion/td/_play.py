@@ -1,0 +1,152 @@
+"""Runs from checkpoint to checkpoint: memory that grows, blocks of runs, threads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from suasion.td._kernels import DOUBLE, EPISODE, LAMBDA, N_STEP, TREE, UNIFORM, WATKINS, Asked, Runs, learner
+from suasion.td._random import streams
+from suasion.td._schedules import CONSTANT
+from suasion.td._simulator import Tables
+
+_FOREVER = 1 << 62
+_LONGEST = 10_000_000  # steps of an episode after which it is said not to end
+_MOST = 1 << 26  # steps that Monte Carlo remembers, of all runs together: a gigabyte
+_BURST = _FOREVER  # one run after the other was faster than turns, on every model measured
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long each run goes on, and when it is looked at.
+
+    Attributes:
+        checkpoints: ascending, in steps or episodes of a run; the run ends at the last.
+        episodes: whether they count episodes.
+        time_limit: steps after which an episode is cut off, or None.
+        threads: that share the runs.
+        block: runs that are played by one thread at a time.
+    """
+
+    checkpoints: Int64[ndarray, "_"]
+    episodes: bool
+    time_limit: int | None
+    threads: int
+    block: int
+
+
+def play(
+    tables: Tables,
+    rule: int,
+    asked: Asked,
+    first: Float64[ndarray, "_"],
+    seed: int | np.random.SeedSequence,
+    runs: int,
+    budget: Budget,
+    seen: Callable[[int, ndarray], None],
+) -> Runs:
+    """Play all runs, and show `seen` the tables at each checkpoint.
+
+    Raises:
+        ValueError: an episode does not end; the run, with its steps.
+    """
+    held = _prepared(rule, asked, first, seed, runs, budget)
+    kernel = learner(rule, _equal(tables), _plain(asked))
+    with ThreadPoolExecutor(budget.threads) as pool:
+        for i, goal in enumerate(budget.checkpoints):
+            held = _advance(kernel, tables, held, rule, asked, int(goal), budget, pool)
+            seen(i, held.q[:, 0])
+    return held
+
+
+def _advance(
+    kernel: Callable[..., None],
+    tables: Tables,
+    held: Runs,
+    rule: int,
+    asked: Asked,
+    goal: int,
+    budget: Budget,
+    pool: ThreadPoolExecutor,
+) -> Runs:
+    """Play until each run has come to a checkpoint."""
+    while True:
+        played = held.episodes if budget.episodes else held.steps
+        waiting = played < goal
+        if not waiting.any():
+            return held
+        held = _with_room(held, rule, budget)
+        until = int(held.steps[waiting].min()) + _LONGEST if budget.episodes else goal
+        ended = goal if budget.episodes else held.returns.shape[1]
+
+        def block(start: int, held: Runs = held, until: int = until, ended: int = ended) -> None:
+            last = min(start + budget.block, len(held.steps))
+            kernel(start, last, _BURST, until, ended, tables, held, asked)
+
+        list(pool.map(block, range(0, len(held.steps), budget.block)))
+        full = rule == EPISODE and held.held.max() == held.listed.shape[1] and held.listed.size >= _MOST
+        if full or ((budget.episodes or rule == EPISODE) and (held.clock >= _LONGEST).any()):
+            run = int(np.argmax(held.clock))
+            raise ValueError(
+                f"episode {int(held.episodes[run])} of run {run} has not ended after {int(held.clock[run])} steps: "
+                "give time_limit, or, for a rule that does not wait for the end, steps rather than episodes"
+            )
+
+
+def _with_room(held: Runs, rule: int, budget: Budget) -> Runs:
+    """Twice the room for what has none left."""
+    if not budget.episodes and (held.episodes == held.returns.shape[1]).any():
+        held = held._replace(returns=_doubled(held.returns), lengths=_doubled(held.lengths))
+    if rule == EPISODE and (held.held == held.listed.shape[1]).any():
+        held = held._replace(listed=_doubled(held.listed), rewards=_doubled(held.rewards))
+    return held
+
+
+def _doubled(rows: ndarray) -> ndarray:
+    return np.concatenate([rows, np.zeros_like(rows)], axis=1)
+
+
+def _prepared(
+    rule: int, asked: Asked, first: ndarray, seed: int | np.random.SeedSequence, runs: int, budget: Budget
+) -> Runs:
+    """Before the first step."""
+    size = len(first)
+    counted = asked.step_size[0] != CONSTANT
+    memory = {N_STEP: asked.n, TREE: asked.n, LAMBDA: size, WATKINS: size, EPISODE: 256}.get(rule, 1)
+    traced = rule in (LAMBDA, WATKINS, EPISODE)
+    room = int(budget.checkpoints[-1]) if budget.episodes else 256
+    number = 3 if rule == DOUBLE else 1
+    zeros = np.zeros(runs, np.int64)
+    return Runs(
+        rng=streams(seed, runs),
+        q=np.broadcast_to(first, (runs, number, size)).copy(),
+        visits=np.zeros((runs, number, size) if counted else (1, 1, 1), np.int64),
+        choice=zeros - 1,
+        clock=zeros.copy(),
+        steps=zeros.copy(),
+        episodes=zeros.copy(),
+        total=np.broadcast_to([0.0, 1.0], (runs, 2)).copy(),
+        returns=np.zeros((runs, room)),
+        lengths=np.zeros((runs, room), np.int64),
+        held=zeros.copy(),
+        listed=np.zeros((runs, memory), np.int64),
+        rewards=np.zeros((runs, memory if rule in (N_STEP, TREE, EPISODE) else 1)),
+        trace=np.zeros((runs, size) if traced else (1, 1)),
+        old=np.zeros(runs),
+    )
+
+
+def _equal(tables: Tables) -> int:
+    """The number of choices in each state, for the compiler, if it is one and small; else 0."""
+    count = int(tables.width[0])
+    return count if count <= 8 and (tables.width == count).all() else 0
+
+
+def _plain(asked: Asked) -> bool:
+    constant = asked.step_size[0] == CONSTANT and asked.level[0] == CONSTANT
+    return constant and asked.acting == UNIFORM
