@@ -79,10 +79,18 @@ def run(options: Options) -> str:
     text += "\n" + report.bar("opened, model of others, median over seeds", [median(opened[MODEL])], least=OPENED_BAR)
     above = sum(value > OPENED_BAR for value in opened[MODEL])
     text += report.bar("seeds of the model of others above 0.8", [float(above)], least=8)
-    text += report.bar("opened, control, highest seed", [max(opened[CONTROL])], most=CONTROL_BAR)
+    if opened.get(CONTROL):
+        text += report.bar("opened, control, highest seed", [max(opened[CONTROL])], most=CONTROL_BAR)
+    else:
+        text += "- the control: not run\n"
     cpu = [one.cpu for one in found[MODEL].values()]
     text += report.bar("CPU seconds a seed, model of others", cpu, most=SECONDS_BAR)
     greedy = {label: studies.values(seeds, "opened", greedy=True) for label, seeds in found.items()}
     rows = [(label, ", ".join(f"{value:.2f}" for value in each)) for label, each in greedy.items()]
     text += "\n## Every seed\n\n" + studies.table(found, COLUMNS)
+    weights = [(str(seed), one.rewards["extrinsic"], one.rewards["influence"]) for seed, one in found[MODEL].items()]
+    text += (
+        "\n## Weights of the model of others, as they came\n\nA weight of 0 to the end: the trigger never fired.\n\n"
+    )
+    text += report.table(("seed", "own reward", "influence"), weights, numbers=False)
     return text + "\n## Opened, greedy policies\n\n" + report.table(("condition", "opened, seed by seed"), rows)
