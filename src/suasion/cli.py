@@ -448,7 +448,7 @@ class Runs:
         for column in ("run", "state", "step", "of", "reward an episode", "age"):
             table.add_column(column, justify="left" if column in ("run", "state") else "right")
         for path in find_runs(self.folder):
-            table.add_row(*_told(path))
+            table.add_row(str(path.relative_to(self.folder)), *_told(path))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
         return 0
 
@@ -552,13 +552,14 @@ COMMANDS: dict[str, Any] = {
 
 
 def _told(path: Path) -> tuple[str, ...]:
-    """A line of `suasion runs`; a run that cannot be read says so in its state."""
+    """A line of `suasion runs` without the name; why a run cannot be read goes to the error stream."""
     from suasion.records import RecordError, RunPaths, is_held, read_run
 
     try:
         run = read_run(path)
     except RecordError as error:
-        return str(path), f"damaged: {error}", "", "", "", ""
+        complain(str(error))
+        return "damaged", "", "", "", ""
     step = max((int(row["step"]) for row in run.metrics[-1:]), default=0)
     steps = run.config.get("steps")
     finished = isinstance(steps, int) and step >= steps
@@ -567,7 +568,6 @@ def _told(path: Path) -> tuple[str, ...]:
     paid = f"{sum(returns):.1f} ({', '.join(f'{x:.1f}' for x in returns)})" if returns and None not in returns else ""
     newest = max(file.stat().st_mtime for file in (RunPaths(path).metrics, RunPaths(path).config) if file.exists())
     return (
-        str(path),
         state,
         f"{step:,}",
         f"{steps:,}" if isinstance(steps, int) else "",

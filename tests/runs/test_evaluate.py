@@ -116,7 +116,9 @@ def test_runs_are_listed(trained: Path, tmp_path: Path, capsys: pytest.CaptureFi
     shutil.copytree(trained, tmp_path / "busy")
     with hold_run(tmp_path / "busy"):
         assert main(["runs", str(tmp_path)]) == 0
-    shown = {line.split()[0].rsplit("/", 1)[-1]: line for line in capsys.readouterr().out.splitlines()[1:] if line}
+    told = capsys.readouterr()
+    shown = {line.split()[0]: line for line in told.out.splitlines()[1:]}
+    assert str(tmp_path / "broken" / "config.json") in told.err
     assert "done" in shown["whole"]
     assert "48" in shown["whole"]
     assert "running" in shown["busy"]
