@@ -311,12 +311,10 @@ class Render:
 
     def run(self) -> int:
         """Play, keep and draw them."""
-        from suasion.runs import load_run, observe_run, play_run, write_episodes
+        from suasion.runs import observe_run, play_run, write_episodes
         from suasion.viewing import write_gif
 
-        run = load_run(_single_run(self.folder))
-        for message in run.rejected:
-            complain(f"passed over: {message}")
+        run = _opened(self.folder)
         # Where agents are paid for influence it is part of the picture.
         play = play_run if run.config.influence is None else lambda run, **how: observe_run(run, **how).episodes
         episodes = play(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
@@ -348,12 +346,10 @@ class Influence:
     def run(self) -> int:
         """Play, measure, keep, and print a table."""
         from suasion.records import write_whole
-        from suasion.runs import load_run, observe_run, write_episodes
+        from suasion.runs import observe_run, write_episodes
         from suasion.viewing import measures_table
 
-        run = load_run(_single_run(self.folder))
-        for message in run.rejected:
-            complain(f"passed over: {message}")
+        run = _opened(self.folder)
         seen = observe_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
         write_episodes(run, seen.episodes)
         table = measures_table(seen.measures, seen.titles)
@@ -392,8 +388,6 @@ class Evaluate:
         from suasion.viewing import estimates_table
 
         run = self._players()
-        for message in run.rejected:
-            complain(f"passed over: {message}")
         found = evaluate_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
         out = self.out or run.path
         (out / "episodes").mkdir(parents=True, exist_ok=True)
@@ -410,12 +404,12 @@ class Evaluate:
         return 0
 
     def _players(self) -> LoadedRun:
-        from suasion.runs import cast, load_run
+        from suasion.runs import cast
 
         if (self.folder is None) == (not self.agents):
             raise InputError("name a run, or agents of runs with --agents; one of the two")
         if self.folder is not None:
-            return load_run(_single_run(self.folder))
+            return _opened(self.folder)
         if self.out is None:
             raise InputError("--agents needs --out: what several runs did together belongs to none of them")
         opened: dict[str, LoadedRun] = {}
@@ -425,7 +419,7 @@ class Evaluate:
             if not name or not number.isdecimal():
                 raise InputError(f"--agents {text}: write RUN:AGENT, such as runs/a/seed-0:1")
             if name not in opened:
-                opened[name] = load_run(_single_run(Path(name)))
+                opened[name] = _opened(Path(name))
             places.append((opened[name], int(number)))
         return cast(places)
 
@@ -582,6 +576,16 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {word}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def _opened(folder: Path) -> LoadedRun:
+    """The one run in a folder, ready to play; damaged checkpoints that were passed over are named."""
+    from suasion.runs import load_run
+
+    run = load_run(_single_run(folder))
+    for message in run.rejected:
+        complain(f"passed over: {message}")
+    return run
 
 
 def _single_run(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from suasion.markov import MDP
+from suasion.planning import _discounted as discounted
 from suasion.planning import _quotient as quotients
 from suasion.planning import _reference as reference
 from suasion.planning._components import Graph
@@ -21,7 +22,7 @@ from suasion.planning._effort import Effort
 from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, padded, restricted, rows
 from suasion.planning._solution import Solution, Status
-from suasion.planning._total import oriented, planned, run, steps_to_end
+from suasion.planning._total import planned, run, steps_to_end
 
 FEW = 600  # states up to which policies are evaluated by linear systems
 DAMPING = 0.9  # of each step of T, so that periodic models converge
@@ -72,7 +73,7 @@ def average(mdp: MDP, effort: Effort, *, maximise: bool) -> Solution:
     plan = plan._replace(why=f"{count} end components; {plan.why}", method="average_reward")
     total = outcome.iterations + sum(gain.iterations for gain in gains)
     outcome = outcome._replace(status=status, iterations=total)
-    return oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
+    return discounted.oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
 
 
 def _component(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from suasion.planning._rows import Rows
+from suasion.planning._rows import Rows, gathered
 
 
 class Graph:
@@ -35,9 +35,7 @@ class Graph:
 
     def into(self, states: Int[ndarray, "_"]) -> Int[ndarray, "_"]:
         """Choices that may lead to these states, some perhaps twice."""
-        begin, counts = self.offsets[states], np.diff(self.offsets)[states]
-        ends = np.cumsum(counts)
-        return self.choices[np.repeat(begin - (ends - counts), counts) + np.arange(int(counts.sum()))]
+        return self.choices[gathered(self.offsets, states)]
 
     def reaching(self, goal: Bool[ndarray, "S"], allowed: Bool[ndarray, "C"] | None = None) -> Int[ndarray, "S"]:
         """Least number of steps from each state to the goal by allowed choices; -1 where there is no way."""

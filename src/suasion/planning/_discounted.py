@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -16,7 +16,7 @@ from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._linear import fills_little
 from suasion.planning._operator import Operator
 from suasion.planning._rows import Rows, padded
-from suasion.planning._solution import Status
+from suasion.planning._solution import Solution, Status, between
 
 FEW = 600  # states up to which linear systems are quicker than anything else is to load
 DEEP = 50  # steps to the end from which the order of the states pays
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     why: str
     backward: bool = False
     states: Int64[ndarray, "_"] | None = None
-    components: object = None
+    components: Any = None
 
 
 def choose(mdp: MDP, rows: Rows) -> Plan:
@@ -118,7 +118,7 @@ def run(
     operator = Operator(rows, discount, threads=effort.threads)
     goal = Goal(Discounted(operator), effort.tolerance, effort.limit, effort.report)
     value = pessimistic(rows, discount) if init is None else init
-    if plan.method == "modified_policy_iteration" and plan.why != ASKED:
+    if plan.method == "modified_policy_iteration" and effort.method == "auto":
         outcome = iterations.modified_policy_iteration(operator, value, goal, budget=float(PATIENCE))
         if outcome.status is not Status.LIMIT or outcome.iterations >= effort.limit:
             return operator, goal, outcome, plan
@@ -151,4 +151,30 @@ def iterate(operator: Operator, value: Float64[ndarray, "_"], goal: Goal, plan: 
     if plan.method == "prioritised_sweeping":
         return sweeps.prioritised_sweeping(operator, value, goal)
     found = plan.components or graph.components(operator.rows)
-    return sweeps.topological(operator, value, goal, found)  # type: ignore[arg-type]
+    return sweeps.topological(operator, value, goal, found)
+
+
+def oriented(
+    value: Float64[ndarray, "S"],
+    lower: Float64[ndarray, "S"],
+    upper: Float64[ndarray, "S"],
+    policy: Int64[ndarray, "S"],
+    outcome: Outcome,
+    plan: Plan,
+    tolerance: float,
+    maximise: bool,
+) -> Solution:
+    """Signs as in the model, and a value between the bounds."""
+    value = between(lower, upper, value, tolerance)
+    if not maximise:
+        value, lower, upper = -value, -upper, -lower
+    return Solution(
+        value=value + 0.0,
+        lower=lower + 0.0,
+        upper=upper + 0.0,
+        policy=policy,
+        status=outcome.status,
+        iterations=outcome.iterations,
+        method=plan.method,
+        why=plan.why,
+    )

@@ -8,6 +8,7 @@ $T (V + a w) \le T V + a (w - 1) \le V + a w$. They are then checked, rounding i
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -83,7 +84,7 @@ class Inductive:
             scale *= 4
         return None
 
-    def _weights(self, value: Float64[ndarray, "S"], found: Backup, size: float):  # type: ignore[no-untyped-def]
+    def _weights(self, value: Float64[ndarray, "S"], found: Backup, size: float) -> Iterator[ndarray]:
         """Weights to try, the cheapest first."""
         rows = self.operator.rows
         real = np.repeat(self.acting, np.diff(rows.choice_start)) if rows.terminal else np.ones(len(rows.reward), bool)

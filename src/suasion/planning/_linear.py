@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from suasion.planning._rows import Rows
+from suasion.planning._rows import Rows, gathered
 
 DENSE = 1500  # states up to which a dense system is solved
 ALIKE = 400  # a factorisation serves again while fewer than 1 in 400 states have another choice
@@ -82,11 +82,9 @@ def _entries(rows: Rows, choice: Int64[ndarray, "S"]) -> tuple[ndarray, ndarray,
     """Source, target and probability of each branch that the policy takes, and its rewards."""
     acting = np.flatnonzero(choice >= 0)
     taken = choice[acting]
-    lengths = np.diff(rows.start)[taken]
-    ends = np.cumsum(lengths)
-    branch = np.arange(int(lengths.sum())) + np.repeat(rows.start[taken] - (ends - lengths), lengths)
+    branch = gathered(rows.start, taken)
     there = rows.probability[branch] > 0  # the others are padding
-    branch, source = branch[there], np.repeat(acting, lengths)[there]
+    branch, source = branch[there], np.repeat(acting, np.diff(rows.start)[taken])[there]
     reward = np.zeros(len(choice))
     reward[acting] = rows.reward[taken]
     return source, rows.target[branch], rows.probability[branch], reward

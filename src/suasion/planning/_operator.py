@@ -42,7 +42,6 @@ class Operator:
         discount: gamma.
         compiled: whether kernels do the work, rather than NumPy.
         threads: how many share a sweep.
-        sweeps: passes over all choices so far.
     """
 
     def __init__(self, rows: Rows, discount: float, *, threads: int | None = None) -> None:
@@ -51,7 +50,6 @@ class Operator:
         self.compiled = len(rows.target) > SMALL
         shared = len(rows.target) > SHARED
         self.threads = (threads or len(os.sched_getaffinity(0))) if self.compiled and shared else 1
-        self.sweeps = 0
 
     def optimal(
         self, value: Float64[ndarray, "S"], out: Float64[ndarray, "S"] | None = None, *, keep: bool = False
@@ -63,7 +61,6 @@ class Operator:
             out: where T V goes, if it need not be a fresh array.
             keep: whether `evaluate` will be asked about this policy.
         """
-        self.sweeps += 1
         if not self.compiled:
             q = reference.action_values(self.rows, self.discount, value)
             result, choice = reference.greedy(self.rows, q)

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from suasion.markov import MDP
 from suasion.planning._components import Graph
-from suasion.planning._rows import Rows
+from suasion.planning._rows import Rows, gathered
 
 STAY = -2  # origin of the choice to remain in a component for ever
 
@@ -85,7 +85,7 @@ def collapsed(
     kept = np.flatnonzero(~inside)
     order = kept[np.argsort(source[kept], kind="stable")]
     lengths = np.diff(rows.start)[order]
-    branch = np.repeat(rows.start[order], lengths) + _ordinals(lengths)
+    branch = gathered(rows.start, order)
     target, probability, reward = label[rows.target[branch]], rows.probability[branch], rows.reward[order]
     origin = order if rows.origin is None else rows.origin[order]
     places = source[order]
@@ -185,8 +185,3 @@ def free(mdp: MDP, rows: Rows) -> Bool[ndarray, "C"]:
         mean = sum((x * y for x, y in zip(p, r, strict=True)), Fraction(0)) / sum(p)
         zero[c] = mean + Fraction(float(mdp.choice_reward[c])) == 0
     return zero
-
-
-def _ordinals(lengths: ndarray) -> ndarray:
-    ends = np.cumsum(lengths)
-    return np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)

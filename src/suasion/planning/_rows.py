@@ -63,7 +63,7 @@ class Rows:
     def ends(self) -> Bool[ndarray, "_"]:
         """bool[S]: the states in which the process ends."""
         if self.A and self.origin is not None:  # padded: there, they have choices that are none of the model's
-            return np.asarray(self.origin[:: self.A] < 0)
+            return np.asarray(self.origin[:: self.A] == -1)
         return np.diff(self.choice_start) == 0
 
     @property
@@ -241,7 +241,7 @@ def chosen(found: Rows, choices: Bool[ndarray, "_"]) -> Rows:
     state = np.repeat(np.arange(found.n_states), np.diff(found.choice_start))
     kept = np.flatnonzero(choices)
     lengths = np.diff(found.start)[kept]
-    branch = _gathered(found.start, kept)
+    branch = gathered(found.start, kept)
     counts = np.bincount(state[kept], minlength=found.n_states)
     return dataclasses.replace(
         found,
@@ -276,7 +276,7 @@ def _cumulated(lengths: ndarray) -> ndarray:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _gathered(start: ndarray, kept: ndarray) -> ndarray:
+def gathered(start: ndarray, kept: ndarray) -> ndarray:
     """Indices of the entries of these rows, one row after the other."""
     lengths = np.diff(start)[kept]
     ends = np.cumsum(lengths)

@@ -13,10 +13,8 @@ from suasion.markov import MDP
 from suasion.planning import _discounted as discounted
 from suasion.planning._discounted import Plan
 from suasion.planning._effort import Effort, check_effort
-from suasion.planning._iterations import Goal, Outcome
-from suasion.planning._operator import Operator
 from suasion.planning._rows import rows
-from suasion.planning._solution import Solution, between
+from suasion.planning._solution import Solution
 from suasion.planning._total import undiscounted
 from suasion.planning._verified import verified
 
@@ -84,27 +82,10 @@ def solve(
     plain = rows(mdp, maximise=maximise, pad=False)
     plan = discounted.choose(mdp, plain) if method == "auto" else Plan(method, discounted.ASKED)
     operator, goal, outcome, plan = discounted.run(plain, float(discount), plan, effort, start)
-    found = solution(operator, goal, outcome, plan, maximise)
-    return verified(mdp, discount, found, maximise=maximise) if exact else found
-
-
-def solution(operator: Operator, goal: Goal, outcome: Outcome, plan: Plan, maximise: bool) -> Solution:
-    """An outcome in the model's own sign."""
     lower, upper = goal.certificate.bounds(outcome.value, outcome.found)
-    value = between(lower, upper, outcome.found.value, goal.tolerance)
     policy = operator.rows.original(goal.certificate.policy(outcome.found))
-    if not maximise:
-        value, lower, upper = -value, -upper, -lower
-    return Solution(
-        value=value + 0.0,
-        lower=lower + 0.0,
-        upper=upper + 0.0,
-        policy=policy,
-        status=outcome.status,
-        iterations=outcome.iterations,
-        method=plan.method,
-        why=plan.why,
-    )
+    found = discounted.oriented(outcome.found.value, lower, upper, policy, outcome, plan, tolerance, maximise)
+    return verified(mdp, discount, found, maximise=maximise) if exact else found
 
 
 def check(mdp: MDP, discount: float, method: str, init: ndarray | None) -> None:

@@ -7,7 +7,7 @@ then the Bellman equation has one solution, and `_inductive` proves bounds of it
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool
 from numpy import ndarray
 
 from suasion.markov import MDP
@@ -22,7 +22,7 @@ from suasion.planning._iterations import Goal, Outcome
 from suasion.planning._operator import Operator
 from suasion.planning._quotient import InfiniteValueError, Quotient
 from suasion.planning._rows import SMALL, Rows, padded, restricted, rows
-from suasion.planning._solution import Solution, between
+from suasion.planning._solution import Solution
 from suasion.planning._verified import verified
 
 
@@ -54,34 +54,8 @@ def undiscounted(
     why = f"; {int(left.component.sum())} states in end components were made one each" if left.component.any() else ""
     value, lower, upper = (x[left.label] for x in (outcome.value, lower, upper))
     plan = plan._replace(why=plan.why + why)
-    solution = oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
+    solution = discounted.oriented(value, lower, upper, policy, outcome, plan, effort.tolerance, maximise)
     return verified(mdp, 1.0, solution, maximise=maximise) if effort.exact else solution
-
-
-def oriented(
-    value: Float64[ndarray, "S"],
-    lower: Float64[ndarray, "S"],
-    upper: Float64[ndarray, "S"],
-    policy: Int64[ndarray, "S"],
-    outcome: Outcome,
-    plan: Plan,
-    tolerance: float,
-    maximise: bool,
-) -> Solution:
-    """Signs as in the model, and a value between the bounds."""
-    value = between(lower, upper, value, tolerance)
-    if not maximise:
-        value, lower, upper = -value, -upper, -lower
-    return Solution(
-        value=value + 0.0,
-        lower=lower + 0.0,
-        upper=upper + 0.0,
-        policy=policy,
-        status=outcome.status,
-        iterations=outcome.iterations,
-        method=plan.method,
-        why=plan.why,
-    )
 
 
 def _finite(mdp: MDP, plain: Rows, may_stay: bool) -> tuple[Quotient, ndarray]:

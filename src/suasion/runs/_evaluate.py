@@ -74,12 +74,12 @@ def evaluate_run(
         ValueError: a game without a time limit.
     """
     opened = run if isinstance(run, LoadedRun) else load_run(run)
-    played: list[Episode] = []
     # Batches of one size, so that there is one compilation; their seeds follow each other.
-    size = min(max(episodes, 1), AT_ONCE)
-    for number in range(-(-episodes // size) if episodes > 0 else 1):
-        batch = play_run(opened, episodes=size if episodes > 0 else episodes, seed=seed + number, greedy=greedy)
-        played += batch[: episodes - len(played)]
+    size = min(episodes, AT_ONCE)
+    played = play_run(opened, episodes=size, seed=seed, greedy=greedy)
+    while len(played) < episodes:
+        played += play_run(opened, episodes=size, seed=seed + len(played) // size, greedy=greedy)
+    played = played[:episodes]
     return Evaluation(episodes=tuple(played), estimates=tuple(_estimates(measures(played), seed)))
 
 
