@@ -170,7 +170,8 @@ def test_alias_tables_hold_the_model(models, stride, monkeypatch):
         for b in range(mdp.branch_start[c], mdp.branch_start[c + 1]):
             s = mdp.target[b]
             reward = mdp.choice_reward[c] + (0.0 if mdp.branch_reward is None else mdp.branch_reward[b])
-            key = (float(reward), int(mdp.choice_start[s]), len(mdp.choices(int(s))))
+            low = 0 if mdp.terminal[s] else int(mdp.choice_start[s])
+            key = (float(reward), low, len(mdp.choices(int(s))))
             meant[key] = meant.get(key, 0.0) + mdp.probability[b]
         assert {k: v for k, v in said.items() if v > 1e-15}.keys() == meant.keys()
         assert all(abs(said[k] - meant[k]) < 1e-15 for k in meant)

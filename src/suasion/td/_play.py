@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from suasion.td._kernels import DOUBLE, EPISODE, LAMBDA, N_STEP, TREE, UNIFORM, WATKINS, Asked, Runs, learner
+from suasion.td._kernels import DOUBLE, EPISODE, LAMBDA, N_STEP, TREE, UNIFORM, WATKINS, Asked, Kernel, Runs, learner
+from suasion.td._lanes import LOCKSTEP, lockstep
 from suasion.td._random import streams
 from suasion.td._schedules import CONSTANT
 from suasion.td._simulator import Tables
@@ -56,7 +57,7 @@ def play(
         ValueError: an episode does not end; the run, with its steps.
     """
     held = _prepared(rule, asked, first, seed, runs, budget)
-    kernel = learner(rule, _equal(tables), _plain(asked))
+    kernel = _kernel(rule, tables, asked)
     with ThreadPoolExecutor(budget.threads) as pool:
         for i, goal in enumerate(budget.checkpoints):
             held = _advance(kernel, tables, held, rule, asked, int(goal), budget, pool)
@@ -139,6 +140,14 @@ def _prepared(
         trace=np.zeros((runs, size) if traced else (1, 1)),
         old=np.zeros(runs),
     )
+
+
+def _kernel(rule: int, tables: Tables, asked: Asked) -> Kernel:
+    """The fastest that there is for the rule and the model."""
+    choices, plain = _equal(tables), _plain(asked)
+    if rule in LOCKSTEP and plain and choices > 1 and tables.stride:
+        return lockstep(rule, choices)
+    return learner(rule, choices, plain)
 
 
 def _equal(tables: Tables) -> int:

@@ -56,3 +56,13 @@ def uniform(s0, s1):
     s0 = ((s0 << np.uint64(49)) | (s0 >> np.uint64(15))) ^ s1 ^ (s1 << np.uint64(21))
     s1 = (s1 << np.uint64(28)) | (s1 >> np.uint64(36))
     return np.float64(np.int64(word >> np.uint64(11))) * (1.0 / 9007199254740992.0), s0, s1
+
+
+@njit(cache=True, nogil=True)
+@typing.no_type_check
+def undone(s0, s1):
+    """The state before the last number of a stream was drawn."""
+    mixed = (s1 >> np.uint64(28)) | (s1 << np.uint64(36))
+    s0 ^= mixed ^ (mixed << np.uint64(21))
+    s0 = (s0 >> np.uint64(49)) | (s0 << np.uint64(15))
+    return s0, mixed ^ s0

@@ -3,7 +3,7 @@ r"""The tabular simulator: joint dynamics p(s', r | s, a) as alias tables, one d
 S states, C choices, N cells, each with a threshold and two outcomes. All choices have as many cells as the one with
 most branches, if that does not take too much memory: then the place of the cell within its choice is known before the
 choice is. A state is known by its first choice and their number, so that a table of outcomes leads straight to the next
-row of Q; the number is 0 in terminal states.
+row of Q; both are 0 in terminal states.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def tables(mdp: MDP, initial: Float64[ndarray, "_"] | None = None) -> Tables:
     outcome = np.zeros((len(target), 2), OUTCOME)
     for k, cell in enumerate((np.arange(len(target)), other)):
         outcome["reward"][:, k] = reward[cell]
-        outcome["low"][:, k] = mdp.choice_start[:-1][target[cell]]
+        outcome["low"][:, k] = np.where(mdp.terminal, 0, mdp.choice_start[:-1])[target[cell]]
         outcome["count"][:, k] = counts[target[cell]]
     low = np.repeat(mdp.choice_start[:-1], counts)
     return Tables(stride, start, threshold, outcome.ravel(), low, np.repeat(counts, counts))
