@@ -30,10 +30,11 @@ class Player:
     """One run of one rule."""
 
     def __init__(
-        self, tables, stream, *, discount, alpha, epsilon, ties="uniform", softmax=None, limit=None, start=0.0
+        self, tables, stream, *, discount, alpha, epsilon, ties="uniform", softmax=None, ucb=None, limit=None, start=0.0
     ):
         self.tables, self.draw, self.discount, self.limit = tables, stream, discount, limit or 10**9
-        self.alpha, self.epsilon, self.ties, self.softmax = alpha, epsilon, ties, softmax
+        self.alpha, self.epsilon, self.ties, self.softmax, self.ucb = alpha, epsilon, ties, softmax, ucb
+        self.past = []  # (choices of S, A, R, choices of S') of all steps
         self.size = len(tables.low)
         self.q = [start] * self.size
         self.pair = [list(self.q), list(self.q)]
@@ -75,6 +76,12 @@ class Player:
         if len(choices) == 1:
             return choices[0]
         u = self.draw()
+        if self.ucb is not None:
+            tried = {c: sum(c == step[1] for step in self.past) for c in choices}
+            spread = math.log(1 + sum(tried.values()))
+            bound = [self.q[c] + self.ucb * math.sqrt(spread / n) if n else math.inf for c, n in tried.items()]
+            ties = [c for c, score in zip(choices, bound, strict=True) if score == max(bound)]
+            return ties[int(u * len(ties))]
         if self.softmax:
             held = 0.0
             for c, p in self.policy(choices).items():
@@ -106,6 +113,7 @@ class Player:
                 reward, following = self.outcome(choice)
                 self.t += 1
                 history.append((choices, choice, reward))
+                self.past.append((choices, choice, reward, following))
                 total += self.discount ** (len(history) - 1) * reward
                 over = not following or len(history) >= self.limit
                 after = self.act(following) if before and following else None
@@ -141,6 +149,70 @@ class Player:
             value = other[ties[int(self.draw() * len(ties))] if len(following) > 1 else following[0]]
         mine[choice] += self.rate(choice, self.pair_counts[k]) * (reward + self.discount * value - mine[choice])
         self.q[choice] = (mine[choice] + other[choice]) / 2
+
+    def below(self, count):
+        return int(self.draw() * count) if count > 1 else 0
+
+    def dyna(self, planning, bonus):
+        """Section 8.2, from the list of all steps: a state, a choice made there, one of its outcomes."""
+
+        def rule(history, after, following, over):
+            self.q_learning(history, after, following, over)
+            for _ in range(planning):
+                states = list(dict.fromkeys(tuple(step[0]) for step in self.past))
+                state = states[self.below(len(states))]
+                made = [c for c in state if bonus or any(c == step[1] for step in self.past)]
+                choice = made[self.below(len(made))]
+                met = self.in_order(choice, [(r, to) for _, c, r, to in self.past if c == choice])
+                reward, to = met[self.below(len(met))] if met else (0.0, list(state))
+                when = max((t for t, step in enumerate(self.past, 1) if step[1] == choice), default=0)
+                reward += bonus * math.sqrt(len(self.past) - when)
+                self.move(choice, reward + self.discount * max((self.q[c] for c in to), default=0.0))
+
+        return rule
+
+    def in_order(self, choice, met):
+        """Outcomes in the order of the model's branches."""
+        model = self.tables.branches
+        branches = range(model.start[choice], model.start[choice + 1])
+
+        def branch(outcome):
+            reward, to = outcome
+            same = [b for b in branches if model.reward[b] == reward and model.width[b] == len(to)]
+            return next(b for b in same if not to or model.low[b] == to[0])
+
+        return sorted(met, key=branch)
+
+    def sweeping(self, planning, threshold):
+        """Section 8.4, with means over the list of all steps; the queue is a dictionary."""
+        queue = {}
+
+        def off(choice):
+            targets = [
+                r + self.discount * max((self.q[c] for c in to), default=0.0)
+                for _, made, r, to in self.past
+                if made == choice
+            ]
+            return sum(targets) / len(targets) - self.q[choice]
+
+        def demand(choice):
+            urgency = abs(off(choice))
+            if urgency > threshold:
+                queue[choice] = max(urgency, queue.get(choice, 0.0))
+
+        def rule(history, after, following, over):
+            demand(history[-1][1])
+            for _ in range(planning):
+                if not queue:
+                    break
+                top = min(queue, key=lambda c: (-queue[c], c))
+                del queue[top]
+                self.move(top, self.q[top] + off(top))
+                state = next(step[0] for step in self.past if step[1] == top)
+                for made in sorted({step[1] for step in self.past if list(step[3]) == list(state)}):
+                    demand(made)
+
+        return rule
 
     def n_step(self, n):
         """Figure of section 7.2: at time t, learn about time t - n + 1; at the end about all that are left."""
@@ -217,7 +289,9 @@ class Player:
         def rule(history, after, following, over):
             if not over:
                 return
-            value = self.expected(following, self.policy(following)) if following else 0.0
+            value = 0.0
+            if following:
+                value = self.q[after] if self.ucb else self.expected(following, self.policy(following))
             for t in range(len(history) - 1, -1, -1):
                 choice = history[t][1]
                 if visits == "first" and any(c == choice for _, c, _ in history[:t]):

@@ -10,6 +10,7 @@ from suasion.markov import Policy, from_dict, q_from_v, simulate
 from suasion.planning import evaluate, solve
 from suasion.td import (
     TD,
+    DoubleQLearning,
     EpsilonGreedy,
     ExpectedSarsa,
     MonteCarlo,
@@ -209,6 +210,23 @@ def test_rules_that_agree(models, name):
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
+def test_targets_that_agree_on_average():
+    """Sarsa's targets, weighed by the policy, are Expected Sarsa's; with equal tables Double Q's is Q-learning's."""
+    model = {"a": {"go": [(1.0, "b", 0.7)]}, "b": {k: [(1.0, "end", 0.0)] for k in "xyz"}}
+    mdp = from_dict(model, terminal=["end"], initial={"a": 1.0})
+    start = np.array([0.5, 0.4, -1.2, 2.5])
+    explores = EpsilonGreedy(epsilon=0.3)
+    numbers = {"discount": 0.9, "steps": 1, "start": start, "exact": False}
+    sarsa = learn(mdp, Sarsa(step_size=1.0, exploration=explores), runs=200, **numbers).q[:, 0, 0]
+    targets = 0.7 + 0.9 * start[1:]
+    assert set(np.unique(sarsa.round(9))) == set(targets.round(9))
+    expected = learn(mdp, ExpectedSarsa(step_size=1.0, exploration=explores), **numbers).q[0, 0, 0]
+    assert epsilon_greedy(mdp, start, 0.3).probability[1:] @ targets == pytest.approx(expected, abs=1e-12)
+    best = learn(mdp, QLearning(step_size=1.0), **numbers).q[0, 0, 0]
+    double = learn(mdp, DoubleQLearning(step_size=1.0), runs=20, **numbers).q[:, 0, 0]
+    np.testing.assert_allclose(2 * double - start[0], best, rtol=0, atol=1e-12)  # one of the tables, not their mean
+
+
 def one_way(n=8):
     """No state comes twice in an episode."""
     model = {
@@ -314,3 +332,53 @@ def test_values_that_are_not_finite():
     right = np.zeros(mdp.n_choices)
     right[1] = 1.0
     assert policy_value(mdp, epsilon_greedy(mdp, right), 1.0)[[0, 2]] == pytest.approx([1.0, 3.0])
+
+
+def speedy(player, before_last):
+    """Speedy Q-learning (Ghavamzadeh et al. 2011), online: the table of a step ago has the part of $Q_{k-1}$."""
+
+    def rule(history, after, following, over):
+        _, choice, reward = history[-1]
+        old = dict(before_last)
+        now = max((player.q[c] for c in following), default=0.0)
+        then = max((old.get(c, player.q[c]) for c in following), default=0.0)
+        alpha, before = player.rate(choice), player.q[choice]
+        now, then = reward + player.discount * now, reward + player.discount * then
+        player.q[choice] += alpha * (then - before) + (1 - alpha) * (now - then)
+        before_last.clear()
+        before_last[choice] = before
+
+    return rule
+
+
+def test_speedy_q_learning(oracle, models):
+    """T10, and why it is no rule of ours: at 1/2 it is Q-learning, elsewhere another rule, which is wrong by chance.
+
+    What a state's value has just gained tells of the outcome that led here, so that errors do not cancel. The original
+    has a sample of every choice in each sweep, which a learner that walks has not.
+    """
+    from suasion.td import Polynomial
+    from suasion.td._random import streams
+    from suasion.td._simulator import tables
+
+    mdp = models["varied"]()
+    for alpha, same in ((0.5, True), (0.2, False)):
+        rule = QLearning(step_size=alpha, exploration=EpsilonGreedy(epsilon=0.3))
+        found = learn(mdp, rule, discount=0.9, episodes=40, seed=5, time_limit=20, exact=False).q[0, 0]
+        stream = oracle.Stream(streams(5, 1)[0])
+        player = oracle.Player(tables(mdp), stream, discount=0.9, alpha=alpha, epsilon=0.3, limit=20)
+        player.play(speedy(player, {}), 40, before=False)
+        assert (abs(found - player.q).max() < 1e-12) == same
+    model = {
+        "a": {"go": [(0.9, "b", 3.0), (0.1, "end", -10.0)]},
+        "b": {"go": [(0.9, "a", 1.0), (0.1, "end", 4.0)]},
+    }
+    pair = from_dict(model, terminal=["end"])
+    exact = np.linalg.solve([[1, -0.855], [-0.855, 1]], [1.7, 1.3])
+    rule = QLearning(step_size=Polynomial(exponent=0.7))
+    right = learn(pair, rule, discount=0.95, episodes=5000, exact=False).q[0, 0]
+    stream = oracle.Stream(streams(0, 1)[0])
+    player = oracle.Player(tables(pair), stream, discount=0.95, alpha=lambda n: n**-0.7, epsilon=0.1)
+    player.play(speedy(player, {}), 5000, before=False)
+    assert abs(right - exact).max() < 1
+    assert (np.array(player.q) - exact).min() > 4

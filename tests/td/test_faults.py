@@ -8,9 +8,11 @@ from suasion.markov import Policy, from_arrays, from_dict, from_gymnasium, q_fro
 from suasion.planning import solve
 from suasion.td import (
     TD,
+    DynaQ,
     EpsilonGreedy,
     NStepSarsa,
     Polynomial,
+    PrioritisedSweeping,
     QLearning,
     Sarsa,
     SarsaLambda,
@@ -42,7 +44,7 @@ def test_last_rewards_are_averaged():
 
 
 @pytest.mark.parametrize(
-    "rule", [Sarsa, QLearning, NStepSarsa, TreeBackup, SarsaLambda, WatkinsQ], ids=lambda rule: rule.__name__
+    "rule", [Sarsa, QLearning, DynaQ, NStepSarsa, TreeBackup, SarsaLambda, WatkinsQ], ids=lambda rule: rule.__name__
 )
 def test_a_cut_is_no_end(rule):
     """The fault: an episode that was cut off is learned from as if it had ended."""
@@ -58,7 +60,9 @@ def test_a_cut_is_no_end(rule):
 
 
 @pytest.mark.parametrize(
-    "rule", [Sarsa, QLearning, NStepSarsa, TreeBackup, SarsaLambda, WatkinsQ], ids=lambda rule: rule.__name__
+    "rule",
+    [Sarsa, QLearning, DynaQ, PrioritisedSweeping, NStepSarsa, TreeBackup, SarsaLambda, WatkinsQ],
+    ids=lambda rule: rule.__name__,
 )
 def test_the_end_is_worth_nothing(rule):
     """The fault: the table's row of the terminal state is read, which is right only where it stays 0."""
@@ -171,6 +175,18 @@ def test_the_cliff_goes_on(models):
     assert fall == pytest.approx(-113, abs=1e-5)  # not -100
     found = learn(theirs, Sarsa(step_size=0.5), discount=1.0, runs=50, episodes=20, exact=False)
     assert found.returns.min() < -250  # two falls in one episode
+
+
+def test_cells_of_the_cliff_are_never_left():
+    """Gymnasium's table has rows for them, though no outcome leads there: what is learned has none."""
+    env = gymnasium.make("CliffWalking-v1").unwrapped
+    mdp = from_gymnasium(env.P, initial=env.initial_state_distrib)
+    cells = range(37, 47)
+    assert all(len(mdp.choices(s)) == 4 for s in cells)
+    assert not np.isin(mdp.target, cells).any()
+    found = learn(mdp, QLearning(), discount=1.0, runs=20, steps=5000, start=0.25, exact=False).q.reshape(20, -1, 4)
+    assert (found[:, 37:47] == 0.25).all()
+    assert (found[:, 36] != 0.25).all()
 
 
 def test_ties_are_broken_evenly():

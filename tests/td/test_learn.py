@@ -60,9 +60,10 @@ def test_threads_blocks_checkpoints_and_runs_change_nothing(models, rule):
 
 
 def test_turns_of_one_step_change_nothing(models):
-    from suasion.td._kernels import Q_LEARNING, UNIFORM, learner
+    from suasion.td._choices import UNIFORM
+    from suasion.td._kernels import Q_LEARNING, learner
     from suasion.td._learn import _asked, _budget
-    from suasion.td._play import _prepared
+    from suasion.td._play import prepared
     from suasion.td._simulator import tables
 
     mdp = models["varied"]()
@@ -71,7 +72,7 @@ def test_turns_of_one_step_change_nothing(models):
     found = []
     for burst in (1, 7, 10**6):
         budget = _budget(5, None, 40, 40, None, 1, 5)
-        runs = _prepared(Q_LEARNING, asked, np.zeros(mdp.n_choices), 3, 5, budget)
+        runs = prepared(Q_LEARNING, asked, np.zeros(mdp.n_choices), 3, 5, budget, held)
         learner(Q_LEARNING, 0, True)(0, 5, burst, 10**9, 40, held, runs, asked)
         found.append(runs.q.tobytes() + runs.returns.tobytes())
     assert found[0] == found[1] == found[2]

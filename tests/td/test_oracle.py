@@ -6,7 +6,9 @@ import pytest
 from suasion.markov import Policy
 from suasion.td import (
     TD,
+    UCB,
     DoubleQLearning,
+    DynaQ,
     EpsilonGreedy,
     ExpectedSarsa,
     Linear,
@@ -14,6 +16,7 @@ from suasion.td import (
     MonteCarloControl,
     NStepSarsa,
     Polynomial,
+    PrioritisedSweeping,
     QLearning,
     Sarsa,
     SarsaLambda,
@@ -61,6 +64,17 @@ RULES = {
         WatkinsQ(lambda_=0.8, step_size=0.3, exploration=GREEDY),
         lambda p: p.traces(0.8, "accumulating", watkins=True),
         True,
+    ),
+    "dyna": (DynaQ(planning_steps=3, step_size=0.3, exploration=GREEDY), lambda p: p.dyna(3, 0.0), False),
+    "dyna-plus": (
+        DynaQ(planning_steps=3, bonus=0.05, step_size=0.3, exploration=GREEDY),
+        lambda p: p.dyna(3, 0.05),
+        False,
+    ),
+    "sweeping": (
+        PrioritisedSweeping(planning_steps=4, threshold=1e-3, step_size=0.3, exploration=GREEDY),
+        lambda p: p.sweeping(4, 1e-3),
+        False,
     ),
     "first-visit": (
         MonteCarloControl(step_size=0.3, exploration=GREEDY),
@@ -115,7 +129,16 @@ def test_ways_to_explore(oracle, models, name, exploration, numbers):
     check(oracle, models["varied"](), algorithm, make, before, alpha=0.3, **numbers)
 
 
-@pytest.mark.parametrize("name", ["sarsa", "double", "3-step", "lambda", "true-online", "first-visit"])
+@pytest.mark.parametrize("name", ["sarsa", "q", "double", "3-step", "lambda", "dyna", "sweeping", "first-visit"])
+def test_upper_confidence_bounds(oracle, models, name):
+    import dataclasses
+
+    algorithm, make, before = RULES[name]
+    algorithm = dataclasses.replace(algorithm, exploration=UCB(c=0.7))
+    check(oracle, models["varied"](), algorithm, make, before, alpha=0.3, epsilon=0.0, ucb=0.7)
+
+
+@pytest.mark.parametrize("name", ["sarsa", "double", "3-step", "lambda", "true-online", "dyna", "first-visit"])
 def test_step_sizes_that_fall(oracle, models, name):
     import dataclasses
 

@@ -12,6 +12,7 @@ from suasion.td import (
     QLearning,
     Sarsa,
     TDLambda,
+    TreeBackup,
     learn,
     predict,
 )
@@ -68,6 +69,25 @@ def test_two_steps():
     )
     found = updated(NStepSarsa(n=2, step_size=ALPHA), episodes=1)
     np.testing.assert_allclose(error(found), float(target[0]) - 0.5, atol=1e-6)
+
+
+def test_tree_backup():
+    """Two steps deep: the return whose traces are the probabilities of what was done."""
+    explores = EpsilonGreedy(epsilon=0.3)
+    rule = TreeBackup(n=2, target="behaviour", step_size=ALPHA, exploration=explores)
+    found = error(updated(rule, episodes=1))
+    seen = set()
+    for taken in range(3):
+        target = rlax.general_off_policy_returns_from_q_and_v(
+            LATER[taken][None],
+            np.array([WEIGHTS @ LATER, 0.0], np.float32),
+            np.array([REWARD, 0.0], np.float32),
+            np.array([DISCOUNT, 0.0], np.float32),
+            WEIGHTS[taken][None],
+        )
+        seen.add(round(float(target[0]) - 0.5, 5))
+    assert all(min(abs(e - s) for s in seen) < 2e-5 for e in found)
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize("lambda_", [0.0, 0.4, 1.0])

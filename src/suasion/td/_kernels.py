@@ -19,15 +19,18 @@ import numpy as np
 from numba import njit
 from numpy import ndarray
 
+from suasion.td._choices import UNIFORM, choose, expectation, pick, rate, scan, scheduled, towards, upper
+from suasion.td._importance import weighed_episode, weighed_step
+from suasion.td._planners import imagine, observe, sweep
 from suasion.td._random import uniform
-from suasion.td._schedules import CONSTANT, LINEAR, Coded
+from suasion.td._schedules import CONSTANT, Coded
 from suasion.td._simulator import first_of, outcome_of
 
 Kernel = Callable[..., Any]
 _compiled = njit(cache=True, nogil=True)
 
 SARSA, EXPECTED, Q_LEARNING, DOUBLE, N_STEP, TREE, LAMBDA, WATKINS, EPISODE = range(9)
-UNIFORM, FIRST, SOFTMAX, GREEDY = range(4)
+DYNA, SWEEP, WEIGHED_STEP, WEIGHED_EPISODE = range(9, 13)
 ACCUMULATING, REPLACING, DUTCH = range(3)
 
 
@@ -46,6 +49,10 @@ class Asked(NamedTuple):
         step_size: as `Coded`.
         level: epsilon or temperature, as `Coded`.
         limit: steps after which an episode is cut off.
+        planning: updates from a learned model in a step.
+        bonus: for what was not done lately, a step ago: it grows with the root of the steps.
+        threshold: how far a value must be off to be queued.
+        importance: how returns are weighed.
     """
 
     discount: float
@@ -59,6 +66,30 @@ class Asked(NamedTuple):
     step_size: Coded
     level: Coded
     limit: int
+    planning: int = 0
+    bonus: float = 0.0
+    threshold: float = 0.0
+    importance: int = 0
+
+
+class Memory(NamedTuple):
+    """What only some rules remember, one row for each run; one row of one entry where it is not asked for.
+
+    Attributes:
+        counts: how often each branch was met, int64[runs, B].
+        tried: how often each choice was made, int64[runs, C].
+        last: step of the run in which it was made last, int64[runs, C].
+        place: in the queue, one more than its index; 0 outside, int64[runs, C].
+        ratios: of recent steps, float64[runs, memory].
+        sums: of the weights of each state's returns, float64[runs, C].
+    """
+
+    counts: ndarray
+    tried: ndarray
+    last: ndarray
+    place: ndarray
+    ratios: ndarray
+    sums: ndarray
 
 
 class Runs(NamedTuple):
@@ -76,10 +107,11 @@ class Runs(NamedTuple):
         returns: of episodes, float64[runs, room].
         lengths: of episodes, int64[runs, room].
         held: entries of the memory in use, int64[runs].
-        listed: choices on a trace, or of recent steps, int64[runs, memory].
+        listed: choices on a trace, of recent steps or in a queue, or states that were met, int64[runs, memory].
         rewards: of recent steps, float64[runs, memory].
-        trace: of each choice, float64[runs, C]; for first visits, how many are still to come.
+        trace: of each choice, float64[runs, C]; for first visits, how many are still to come; in a queue, how urgent.
         old: the value that true online traces remember, float64[runs].
+        memory: of some rules.
     """
 
     rng: ndarray
@@ -97,108 +129,7 @@ class Runs(NamedTuple):
     rewards: ndarray
     trace: ndarray
     old: ndarray
-
-
-@_compiled
-@typing.no_type_check
-def scheduled(schedule, n):
-    """The n-th number of a schedule."""
-    kind, first, second, third = schedule
-    if kind == CONSTANT:
-        return first
-    if kind == LINEAR:
-        return first + (second - first) * min(1.0, (n - 1.0) / (third - 1.0))
-    if second == 1.0:
-        return first * (1.0 + third) / (n + third)
-    return first * ((1.0 + third) / (n + third)) ** second
-
-
-@_compiled
-@typing.no_type_check
-def scan(row, low, count):
-    """The greatest value of a state's choices, the first that has it, and how many have it."""
-    best = row[low]
-    for a in range(1, count):
-        v = row[low + a]
-        best = v if v > best else best
-    arg, ties = 0, 0
-    for a in range(count - 1, -1, -1):
-        if row[low + a] == best:
-            arg = a
-            ties += 1
-    return best, arg, ties
-
-
-@_compiled
-@typing.no_type_check
-def pick(row, low, count, best, arg, ties, acting, level, number):
-    """A choice by a uniform number, given the scan of its state."""
-    if acting == SOFTMAX:
-        total = 0.0
-        for a in range(count):
-            total += np.exp((row[low + a] - best) / level)
-        share = number * total
-        for a in range(count - 1):
-            share -= np.exp((row[low + a] - best) / level)
-            if share < 0.0:
-                return low + a
-        return low + count - 1
-    if number < level:
-        return low + min(np.int64(number / level * count), count - 1)
-    if ties == 1 or acting == FIRST:
-        return low + arg
-    left = min(np.int64((number - level) / (1.0 - level) * ties), ties - 1)
-    for a in range(count):
-        if row[low + a] == best:
-            if left == 0:
-                return low + a
-            left -= 1
-    return low + arg
-
-
-@_compiled
-@typing.no_type_check
-def choose(s0, s1, row, low, count, acting, level):
-    """A choice in a state; the only one there is, without a draw. And the state of the stream after it."""
-    if count == 1:
-        return low, s0, s1
-    best, arg, ties = scan(row, low, count)
-    number, s0, s1 = uniform(s0, s1)
-    return pick(row, low, count, best, arg, ties, acting, level, number), s0, s1
-
-
-@_compiled
-@typing.no_type_check
-def expectation(row, low, count, choice, acting, level):
-    """What a policy expects of its values in a state, and the probability of one choice."""
-    best, arg, ties = scan(row, low, count)
-    if acting == SOFTMAX:
-        total, mean = 0.0, 0.0
-        for a in range(count):
-            weight = np.exp((row[low + a] - best) / level)
-            total += weight
-            mean += weight * row[low + a]
-        return mean / total, np.exp((row[choice] - best) / level) / total
-    share = 0.0 if acting == GREEDY else level
-    total = 0.0
-    for a in range(count):
-        total += row[low + a]
-    probability = share / count
-    if acting == FIRST:
-        probability += (1.0 - share) * (choice == low + arg)
-    elif row[choice] == best:
-        probability += (1.0 - share) / ties
-    return (1.0 - share) * best + share * (total / count), probability
-
-
-@_compiled
-@typing.no_type_check
-def rate(step_size, visits, choice):
-    """The step size of an update, which is counted; a constant one is not."""
-    if step_size[0] == CONSTANT:
-        return step_size[1]
-    visits[choice] += 1
-    return scheduled(step_size, visits[choice])
+    memory: Memory
 
 
 @_compiled
@@ -216,13 +147,6 @@ def double(s0, s1, q, visits, choice, reward, low, count, step_size, discount):
     own[choice] += alpha * (reward + discount * value - own[choice])
     q[0, choice] = (q[1, choice] + q[2, choice]) / 2.0
     return s0, s1
-
-
-@_compiled
-@typing.no_type_check
-def towards(row, visits, choice, target, step_size):
-    """Move a value towards its target."""
-    row[choice] += rate(step_size, visits, choice) * (target - row[choice])
 
 
 @_compiled
@@ -313,19 +237,34 @@ def whole_episode(row, visits, listed, rewards, trace, held, follows, first_visi
         towards(row, visits, choice, total, step_size)
 
 
+@_compiled
+@typing.no_type_check
+def begun(s0, s1, row, tried, tables, acting, level, counted):
+    """The first choice of an episode, and the state of the stream after it."""
+    number, s0, s1 = uniform(s0, s1)
+    o = first_of(tables, number)
+    low, count = np.int64(tables.outcome[o].low), np.int64(tables.outcome[o].count)
+    if counted:
+        return upper(s0, s1, row, tried, low, count, level)
+    return choose(s0, s1, row, low, count, acting, level)
+
+
 @functools.cache
-def learner(rule: int, choices: int, plain: bool) -> Kernel:
+def learner(rule: int, choices: int, plain: bool, counted: bool = False) -> Kernel:
     """The loop for a rule.
 
     Args:
         rule: which.
         choices: how many each state has that is not terminal, known to the compiler; 0 if they differ.
         plain: epsilon and step size are constant, and equal best choices alike.
+        counted: choices are made by upper confidence bounds.
     """
-    before = rule not in (EXPECTED, Q_LEARNING, DOUBLE)  # A' is drawn before the update
-    one_step = rule in (SARSA, EXPECTED, Q_LEARNING)
-    several = rule in (N_STEP, TREE)
+    before = rule not in (EXPECTED, Q_LEARNING, DOUBLE, DYNA, SWEEP)  # A' is drawn before the update
+    one_step = rule in (SARSA, EXPECTED, Q_LEARNING, DYNA)
+    several = rule in (N_STEP, TREE, WEIGHED_STEP)
     traces = rule in (LAMBDA, WATKINS)
+    waits = rule in (EPISODE, WEIGHED_EPISODE)
+    plans = rule in (DYNA, SWEEP)
 
     @_compiled
     @typing.no_type_check
@@ -335,6 +274,8 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
         acting = UNIFORM if plain else asked.acting
         room = runs.listed.shape[1]
         n, step_size, discount = asked.n, asked.step_size, asked.discount
+        lows, widths, of_outcome, branches = tables.low, tables.width, tables.branch, tables.branches
+        ratio = branches.ratio
         while playing:
             i = 0
             while i < playing:
@@ -344,6 +285,11 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                 visits = counts[0]
                 listed, rewards = runs.listed[run], runs.rewards[run]
                 trace = runs.trace[min(run, len(runs.trace) - 1)]
+                memory = runs.memory
+                tried = memory.tried[min(run, len(memory.tried) - 1)]
+                met = memory.counts[min(run, len(memory.counts) - 1)]
+                made = memory.last[min(run, len(memory.last) - 1)]
+                place = memory.place[min(run, len(memory.place) - 1)]
                 held, old = runs.held[run], runs.old[run]
                 choice, clock = runs.choice[run], runs.clock[run]
                 steps, episodes = runs.steps[run], runs.episodes[run]
@@ -352,15 +298,11 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                 for _ in range(burst):
                     if steps >= until_steps or episodes >= until_episodes:
                         break
-                    if rule == EPISODE and held == room:
+                    if waits and held == room:
                         break
                     level = asked.level[1] if plain else scheduled(asked.level, steps + 1)
                     if choice < 0:
-                        number, s0, s1 = uniform(s0, s1)
-                        o = first_of(tables, number)
-                        low, count = np.int64(tables.outcome[o].low), np.int64(tables.outcome[o].count)
-                        width = choices if choices else count
-                        choice, s0, s1 = choose(s0, s1, row, low, width, acting, level)
+                        choice, s0, s1 = begun(s0, s1, row, tried, tables, acting, level, counted)
                     if tables.stride == 1:
                         o = 2 * choice
                     else:
@@ -371,6 +313,8 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                     width = choices if choices else count
                     steps += 1
                     clock += 1
+                    if counted and not plans:
+                        tried[choice] += 1
                     total += worth * reward
                     worth *= discount
                     ended = count == 0
@@ -382,6 +326,8 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                         best, arg, ties = scan(row, low, width)
                         if width == 1:
                             after = low
+                        elif counted:
+                            after, s0, s1 = upper(s0, s1, row, tried, low, width, level)
                         else:
                             number, s0, s1 = uniform(s0, s1)
                             after = pick(row, low, width, best, arg, ties, acting, level, number)
@@ -390,31 +336,57 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                         if not ended:
                             if rule == SARSA:
                                 value = row[np.uint64(after)]
-                            elif rule == Q_LEARNING:
-                                value, _, _ = scan(row, low, width)
-                            else:
+                            elif rule == EXPECTED:
                                 value, _ = expectation(row, low, width, low, acting, level)
+                            else:
+                                value, _, _ = scan(row, low, width)
                         if plain:
                             here = np.uint64(choice)  # never negative: saves a test
                             row[here] += step_size[1] * (reward + discount * value - row[here])
                         else:
                             towards(row, visits, choice, reward + discount * value, step_size)
+                        if rule == DYNA:
+                            held = observe(tried, listed, held, lows[choice], widths[choice], choice)
+                            met[of_outcome[o]] += 1
+                            made[choice] = steps
+                            of = (asked.planning, asked.bonus, step_size, discount)
+                            s0, s1 = imagine(
+                                s0, s1, row, visits, met, tried, made, listed, held, widths, branches, steps, *of
+                            )
                         if not before and not over:  # `choose`, written out: 20 % faster
                             best, arg, ties = scan(row, low, width)
                             if width == 1:
                                 after = low
+                            elif counted:
+                                after, s0, s1 = upper(s0, s1, row, tried, low, width, level)
                             else:
                                 number, s0, s1 = uniform(s0, s1)
                                 after = pick(row, low, width, best, arg, ties, acting, level, number)
                     elif rule == DOUBLE:
                         s0, s1 = double(s0, s1, runs.q[run], counts, choice, reward, low, count, step_size, discount)
-                        if not over:
+                        if not over and counted:
+                            after, s0, s1 = upper(s0, s1, row, tried, low, width, level)
+                        elif not over:
+                            after, s0, s1 = choose(s0, s1, row, low, width, acting, level)
+                    elif rule == SWEEP:
+                        tried[choice] += 1
+                        met[of_outcome[o]] += 1
+                        of = (asked.planning, asked.threshold, step_size, discount)
+                        held = sweep(row, visits, met, tried, listed, place, trace, held, lows, branches, choice, *of)
+                        if not over and counted:
+                            after, s0, s1 = upper(s0, s1, row, tried, low, width, level)
+                        elif not over:
                             after, s0, s1 = choose(s0, s1, row, low, width, acting, level)
                     elif several:
                         listed[(clock - 1) % n] = choice
                         rewards[(clock - 1) % n] = reward
                         if rule == N_STEP:
                             n_step(row, visits, listed, rewards, clock, after, over, n, step_size, discount)
+                        elif rule == WEIGHED_STEP:
+                            ratios = memory.ratios[run]
+                            ratios[(clock - 1) % n] = ratio[of_outcome[o]]
+                            of = (listed, rewards, ratios, clock, after, over, n)
+                            weighed_step(row, visits, *of, step_size, discount)
                         else:
                             of = (tables.low, tables.width, clock, low, count, over, n, asked.target, level)
                             tree(row, visits, listed, rewards, *of, step_size, discount)
@@ -436,13 +408,21 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                     else:
                         listed[held] = choice
                         rewards[held] = reward
+                        if rule == WEIGHED_EPISODE:
+                            memory.ratios[run, held] = ratio[of_outcome[o]]
                         held += 1
                         if over:
                             follows = 0.0
-                            if not ended:
+                            if not ended and counted:
+                                follows = row[after]
+                            elif not ended:
                                 follows, _ = expectation(row, low, width, low, acting, level)
-                            of = (held, follows, asked.first_visit, step_size, discount)
-                            whole_episode(row, visits, listed, rewards, trace, *of)
+                            of = (trace, held, follows, asked.first_visit)
+                            if rule == EPISODE:
+                                whole_episode(row, visits, listed, rewards, *of, step_size, discount)
+                            else:
+                                weights = (memory.ratios[run], memory.sums[run], *of, asked.importance)
+                                weighed_episode(row, visits, listed, rewards, *weights, step_size, discount)
                             held = 0
                     choice = after
                     if over:
@@ -458,7 +438,7 @@ def learner(rule: int, choices: int, plain: bool) -> Kernel:
                 runs.rng[run, 0], runs.rng[run, 1] = s0, s1
                 runs.held[run], runs.old[run] = held, old
                 stopped = steps >= until_steps or episodes >= until_episodes
-                if stopped or (rule == EPISODE and held == room):
+                if stopped or (waits and held == room):
                     playing -= 1
                     live[i] = live[playing]
                 else:

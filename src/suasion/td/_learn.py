@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -12,15 +12,20 @@ from numpy import ndarray
 
 from suasion.markov import MDP, Policy
 from suasion.td._algorithms import (
+    IMPORTANCE,
     TD,
+    UCB,
     Control,
     DoubleQLearning,
+    DynaQ,
     EpsilonGreedy,
     ExpectedSarsa,
+    Exploration,
     MonteCarlo,
     MonteCarloControl,
     NStepSarsa,
     Prediction,
+    PrioritisedSweeping,
     QLearning,
     Sarsa,
     SarsaLambda,
@@ -30,26 +35,30 @@ from suasion.td._algorithms import (
     WatkinsQ,
     schedule_of,
 )
+from suasion.td._choices import FIRST, GREEDY, SOFTMAX, UNIFORM, UPPER
+from suasion.td._environment import Environment, Spaces, play_environment
+from suasion.td._importance import check_covers, weighed_tables
 from suasion.td._kernels import (
     DOUBLE,
+    DYNA,
     EPISODE,
     EXPECTED,
-    FIRST,
-    GREEDY,
     LAMBDA,
     N_STEP,
     Q_LEARNING,
     SARSA,
-    SOFTMAX,
+    SWEEP,
     TREE,
-    UNIFORM,
     WATKINS,
+    WEIGHED_EPISODE,
+    WEIGHED_STEP,
     Asked,
     Runs,
 )
 from suasion.td._learned import Learned, Predicted, ties_of
 from suasion.td._play import _FOREVER, Budget, play
 from suasion.td._policies import epsilon_greedy, policy_value
+from suasion.td._schedules import Schedule
 from suasion.td._simulator import followed, tables
 
 _RULES: dict[type, int] = {
@@ -61,15 +70,18 @@ _RULES: dict[type, int] = {
     TreeBackup: TREE,
     SarsaLambda: LAMBDA,
     WatkinsQ: WATKINS,
+    DynaQ: DYNA,
+    PrioritisedSweeping: SWEEP,
     MonteCarloControl: EPISODE,
     MonteCarlo: EPISODE,
     TD: N_STEP,
     TDLambda: LAMBDA,
 }
+_WEIGHED: dict[type, int] = {MonteCarlo: WEIGHED_EPISODE, TD: WEIGHED_STEP}
 
 
 def learn(
-    mdp: MDP,
+    mdp: MDP | Environment | Callable[[], Environment],
     algorithm: Control,
     *,
     discount: float,
@@ -91,9 +103,13 @@ def learn(
     runs, on threads or on blocks. An episode ends in a terminal state, which is worth 0, or is cut off by the limit of
     steps, and then the value of the state in which it was cut is learned from as on any other step.
 
+    An environment of Gymnasium with discrete spaces is played step by step, one run after the other, by the same rules:
+    some thousand times slower. It begins each run by `reset` with a seed of the run's own. Choice $s |A| + a$ is action
+    a (counted from the space's start) in state s. `terminated` is an end; `truncated` is a cut, and no end.
+
     Args:
-        mdp: the model.
-        algorithm: the rule, with its step size and how it explores.
+        mdp: the model; or an environment, or a function that makes one, for each run anew.
+        algorithm: the rule, with its step size and how it explores; `DynaQ` and `PrioritisedSweeping` need a model.
         discount: $\gamma$ in [0, 1].
         runs: how many, >= 1.
         steps: of each run, >= 1; or
@@ -101,16 +117,19 @@ def learn(
         seed: integer >= 0, or a sequence.
         start: the first values, in reward units, one for all or float64[C]; high ones are optimistic: what has not been
             tried looks good.
-        initial: distribution of $S_0$, float64[S]; that of the model, or uniform over states that are not terminal.
+        initial: distribution of $S_0$, float64[S]; that of the model, or uniform over states that are not terminal. An
+            environment has its own.
         time_limit: steps after which an episode is cut off, >= 1.
         checkpoints: ascending, in steps or episodes, at which values are kept; at the end, if not given.
         exact: whether the greedy policy of each checkpoint is evaluated, at about a millisecond each in small models.
+            Environments have no exact values.
         threads: that share the runs; all processors there are, if not given.
         block: runs that one thread plays at a time, >= 1.
 
     Raises:
         ValueError: a number is outside its range, both or neither of steps and episodes are given, an episode does not
-            end, or values grow without bound; which, with the number.
+            end, or values grow without bound; which, with the number. A space is not discrete, or the rule is none for
+            environments; its name.
 
     References:
         Sutton & Barto (2018), chapters 5 to 7 and 12.
@@ -119,11 +138,14 @@ def learn(
         raise ValueError(f"algorithm is {algorithm!r}, which is none that acts")
     budget = _budget(runs, steps, episodes, time_limit, checkpoints, threads, block)
     asked = _asked(algorithm, discount, time_limit)
+    if not isinstance(mdp, MDP):
+        return _learn_there(mdp, algorithm, asked, runs, seed, start, initial, budget)
     _check_ends(mdp, budget)
+    place = mdp.place
     kept = np.empty((runs, len(budget.checkpoints), mdp.n_choices))
 
     def seen(i: int, q: ndarray) -> None:
-        kept[:, i] = _finite(q, mdp)
+        kept[:, i] = _finite(q, place)
 
     first = _first_values(start, mdp.n_choices, "choices")
     held = play(tables(mdp, initial), _RULES[type(algorithm)], asked, first, seed, runs, budget, seen)
@@ -141,12 +163,48 @@ def learn(
     )
 
 
+def _learn_there(
+    env: Environment | Callable[[], Environment],
+    algorithm: Control,
+    asked: Asked,
+    runs: int,
+    seed: int | np.random.SeedSequence,
+    start: float | ndarray,
+    initial: ndarray | None,
+    budget: Budget,
+) -> Learned:
+    """Learn in an environment."""
+    name, rule = type(algorithm).__name__, _RULES[type(algorithm)]
+    if rule in (DYNA, SWEEP):
+        raise ValueError(
+            f"{name} counts the outcomes of a model: it does not play environments, but `from_gymnasium` reads some"
+        )
+    if initial is not None:
+        raise ValueError("initial is given, and an environment has first states of its own")
+
+    def first_of(spaces: Spaces) -> ndarray:
+        return _first_values(start, spaces.states * spaces.actions, "states and actions")
+
+    spaces, kept, held = play_environment(env, rule, asked, first_of, seed, runs, budget)
+    return Learned(
+        mdp=None,
+        algorithm=algorithm,
+        discount=asked.discount,
+        unit="episodes" if budget.episodes else "steps",
+        checkpoints=budget.checkpoints,
+        q=_finite(kept, spaces.place),
+        v=np.empty((runs, 0, 0)),
+        **_episodes(held),
+    )
+
+
 def predict(
     mdp: MDP,
     policy: Policy,
     algorithm: Prediction,
     *,
     discount: float,
+    behaviour: Policy | None = None,
     runs: int = 1,
     steps: int | None = None,
     episodes: int | None = None,
@@ -165,6 +223,8 @@ def predict(
         policy: pi, over the same choices.
         algorithm: the rule, with its step size.
         discount: $\gamma$ in [0, 1].
+        behaviour: b, which plays in the place of pi: off-policy, by importance sampling. It makes each choice that pi
+            makes. Episodes in the result, their returns and lengths, are those of b.
         runs: as in `learn`.
         steps: as in `learn`.
         episodes: as in `learn`.
@@ -177,7 +237,8 @@ def predict(
         block: as in `learn`.
 
     Raises:
-        ValueError: as `learn`, or the policy's value is not finite.
+        ValueError: as `learn`, or the policy's value is not finite; the behaviour never makes a choice that the policy
+            makes, which are named; or the rule cannot learn from another policy.
 
     References:
         Sutton & Barto (2018), chapters 5 to 7 and 12.
@@ -186,7 +247,12 @@ def predict(
         raise ValueError(f"algorithm is {algorithm!r}, which is none that predicts")
     budget = _budget(runs, steps, episodes, time_limit, checkpoints, threads, block)
     asked = _asked(algorithm, discount, time_limit)
-    chain = followed(mdp, policy)
+    rule, chain = _RULES[type(algorithm)], followed(mdp, policy if behaviour is None else behaviour)
+    if behaviour is not None:
+        if type(algorithm) not in _WEIGHED:
+            raise ValueError(f"{type(algorithm).__name__} learns from the policy's own steps only: no behaviour")
+        rule = _WEIGHED[type(algorithm)]
+        check_covers(mdp, policy, behaviour)
     _check_ends(chain, budget)
     exact = policy_value(mdp, policy, discount)
     if (bad := ~np.isfinite(exact)).any():
@@ -196,10 +262,11 @@ def predict(
     kept = np.zeros((runs, len(budget.checkpoints), mdp.n_states))
 
     def seen(i: int, q: ndarray) -> None:
-        kept[:, i, live] = _finite(q, chain)
+        kept[:, i, live] = _finite(q, chain.place)
 
     first = _first_values(start, mdp.n_states, "states")[live]
-    held = play(tables(chain, initial), _RULES[type(algorithm)], asked, first, seed, runs, budget, seen)
+    played = tables(chain, initial) if behaviour is None else weighed_tables(mdp, policy, behaviour, initial)
+    held = play(played, rule, asked, first, seed, runs, budget, seen)
     return Predicted(
         mdp=mdp if initial is None else _beginning(mdp, initial),
         algorithm=algorithm,
@@ -217,8 +284,7 @@ def _asked(algorithm: Control | Prediction, discount: float, time_limit: int | N
     if not 0 <= discount <= 1:
         raise ValueError(f"discount is {discount!r}, outside [0, 1]")
     exploration = getattr(algorithm, "exploration", EpsilonGreedy(epsilon=0.0))
-    acting = SOFTMAX if isinstance(exploration, Softmax) else FIRST if exploration.ties == "first" else UNIFORM
-    level = exploration.temperature if isinstance(exploration, Softmax) else exploration.epsilon
+    acting, level = _acting(exploration)
     names = ("accumulating", "replacing", "dutch")
     return Asked(
         discount=float(discount),
@@ -232,7 +298,20 @@ def _asked(algorithm: Control | Prediction, discount: float, time_limit: int | N
         step_size=schedule_of(algorithm.step_size).coded(),
         level=schedule_of(level).coded(),
         limit=_FOREVER if time_limit is None else int(time_limit),
+        planning=int(getattr(algorithm, "planning_steps", 0)),
+        bonus=float(getattr(algorithm, "bonus", 0.0)),
+        threshold=float(getattr(algorithm, "threshold", 0.0)),
+        importance=IMPORTANCE.index(getattr(algorithm, "importance", "ordinary")),
     )
+
+
+def _acting(exploration: Exploration) -> tuple[int, float | Schedule]:
+    """How choices are made, and the number that it needs."""
+    if isinstance(exploration, Softmax):
+        return SOFTMAX, exploration.temperature
+    if isinstance(exploration, UCB):
+        return UPPER, exploration.c
+    return FIRST if exploration.ties == "first" else UNIFORM, exploration.epsilon
 
 
 def _budget(
@@ -280,11 +359,11 @@ def _first_values(start: float | ndarray, size: int, what: str) -> Float64[ndarr
     return np.broadcast_to(values, (size,)).copy()
 
 
-def _finite(q: ndarray, mdp: MDP) -> ndarray:
+def _finite(q: ndarray, place: Callable[[int], str]) -> ndarray:
     """Refuse values that grew without bound, as some rules' do where steps are large and traces long."""
     if not (right := np.isfinite(q)).all():
-        run, choice = (int(i) for i in np.argwhere(~right)[0])
-        became = f"{mdp.place(choice)} has become {float(q[run, choice])!r}"
+        at = tuple(int(i) for i in np.argwhere(~right)[0])
+        run, became = at[0], f"{place(at[-1])} has become {float(q[at])!r}"
         raise ValueError(f"run {run}: the value of {became}: take a smaller step size")
     return q
 

@@ -78,19 +78,19 @@ class Learned:
     r"""What `learn` found, in each of n runs at each of k checkpoints.
 
     Attributes:
-        mdp: the model that was played.
+        mdp: the model that was played; None after steps in an environment.
         algorithm: the rule.
         discount: $\gamma$.
         unit: what checkpoints count: steps or episodes of a run.
         checkpoints: ascending, int64[k].
-        q: the learner's values, float64[n, k, C].
+        q: the learner's values, float64[n, k, C]; of an environment C = S A, choice s A + a.
         v: $v_\pi$ of the policy that is greedy for `q`, exactly, float64[n, k, S]; empty where it was not asked for.
         returns: $G_0$ of each episode, float64[n, e]; NaN beyond a run's last.
         lengths: steps of each episode, int64[n, e]; 0 beyond a run's last.
         steps: of each run, int64[n].
     """
 
-    mdp: MDP
+    mdp: MDP | None
     algorithm: Control
     discount: float
     unit: Unit
@@ -108,14 +108,20 @@ class Learned:
         Raises:
             ValueError: exact values were not asked for.
         """
-        if not self.v.size:
-            raise ValueError("exact values were not asked for: learn(..., exact=True)")
+        if self.mdp is None or not self.v.size:
+            raise ValueError("there are no exact values: learn(..., exact=True) has them, of a model")
         initial = first_distribution(self.mdp)
         likely = initial > 0
         return (self.v[:, :, likely] * initial[likely]).sum(axis=2)
 
     def policy(self, run: int = 0, checkpoint: int = -1, *, epsilon: float = 0.0) -> Policy:
-        """The greedy policy of a run, or one that explores; ties as the algorithm has them."""
+        """The greedy policy of a run, or one that explores; ties as the algorithm has them.
+
+        Raises:
+            ValueError: an environment was played, which has no model to be a policy of; `q` says what is best in it.
+        """
+        if self.mdp is None:
+            raise ValueError("an environment was played: a policy is one of a model; take the greatest of q")
         return epsilon_greedy(self.mdp, self.q[run, checkpoint], epsilon, ties=ties_of(self.algorithm))
 
     def __repr__(self) -> str:

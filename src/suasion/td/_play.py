@@ -10,7 +10,24 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from suasion.td._kernels import DOUBLE, EPISODE, LAMBDA, N_STEP, TREE, UNIFORM, WATKINS, Asked, Kernel, Runs, learner
+from suasion.td._choices import UNIFORM, UPPER
+from suasion.td._kernels import (
+    DOUBLE,
+    DYNA,
+    EPISODE,
+    LAMBDA,
+    N_STEP,
+    SWEEP,
+    TREE,
+    WATKINS,
+    WEIGHED_EPISODE,
+    WEIGHED_STEP,
+    Asked,
+    Kernel,
+    Memory,
+    Runs,
+    learner,
+)
 from suasion.td._lanes import LOCKSTEP, lockstep
 from suasion.td._random import streams
 from suasion.td._schedules import CONSTANT
@@ -56,7 +73,7 @@ def play(
     Raises:
         ValueError: an episode does not end; the run, with its steps.
     """
-    held = _prepared(rule, asked, first, seed, runs, budget)
+    held = prepared(rule, asked, first, seed, runs, budget, tables)
     kernel = _kernel(rule, tables, asked)
     with ThreadPoolExecutor(budget.threads) as pool:
         for i, goal in enumerate(budget.checkpoints):
@@ -81,7 +98,7 @@ def _advance(
         waiting = played < goal
         if not waiting.any():
             return held
-        held = _with_room(held, rule, budget)
+        held = with_room(held, rule, budget)
         until = int(held.steps[waiting].min()) + _LONGEST if budget.episodes else goal
         ended = goal if budget.episodes else held.returns.shape[1]
 
@@ -90,8 +107,9 @@ def _advance(
             kernel(start, last, _BURST, until, ended, tables, held, asked)
 
         list(pool.map(block, range(0, len(held.steps), budget.block)))
-        full = rule == EPISODE and held.held.max() == held.listed.shape[1] and held.listed.size >= _MOST
-        if full or ((budget.episodes or rule == EPISODE) and (held.clock >= _LONGEST).any()):
+        waits = rule in (EPISODE, WEIGHED_EPISODE)
+        full = waits and held.held.max() == held.listed.shape[1] and held.listed.size >= _MOST
+        if full or ((budget.episodes or waits) and (held.clock >= _LONGEST).any()):
             run = int(np.argmax(held.clock))
             raise ValueError(
                 f"episode {int(held.episodes[run])} of run {run} has not ended after {int(held.clock[run])} steps: "
@@ -99,12 +117,14 @@ def _advance(
             )
 
 
-def _with_room(held: Runs, rule: int, budget: Budget) -> Runs:
+def with_room(held: Runs, rule: int, budget: Budget) -> Runs:
     """Twice the room for what has none left."""
     if not budget.episodes and (held.episodes == held.returns.shape[1]).any():
         held = held._replace(returns=_doubled(held.returns), lengths=_doubled(held.lengths))
-    if rule == EPISODE and (held.held == held.listed.shape[1]).any():
+    if rule in (EPISODE, WEIGHED_EPISODE) and (held.held == held.listed.shape[1]).any():
         held = held._replace(listed=_doubled(held.listed), rewards=_doubled(held.rewards))
+        if rule == WEIGHED_EPISODE:
+            held = held._replace(memory=held.memory._replace(ratios=_doubled(held.memory.ratios)))
     return held
 
 
@@ -112,14 +132,22 @@ def _doubled(rows: ndarray) -> ndarray:
     return np.concatenate([rows, np.zeros_like(rows)], axis=1)
 
 
-def _prepared(
-    rule: int, asked: Asked, first: ndarray, seed: int | np.random.SeedSequence, runs: int, budget: Budget
+def prepared(
+    rule: int,
+    asked: Asked,
+    first: ndarray,
+    seed: int | np.random.SeedSequence,
+    runs: int,
+    budget: Budget,
+    tables: Tables,
 ) -> Runs:
     """Before the first step."""
     size = len(first)
     counted = asked.step_size[0] != CONSTANT
-    memory = {N_STEP: asked.n, TREE: asked.n, LAMBDA: size, WATKINS: size, EPISODE: 256}.get(rule, 1)
-    traced = rule in (LAMBDA, WATKINS, EPISODE)
+    several, waits = rule in (N_STEP, TREE, WEIGHED_STEP), rule in (EPISODE, WEIGHED_EPISODE)
+    listing = rule in (LAMBDA, WATKINS, DYNA, SWEEP)
+    memory = asked.n if several else 256 if waits else size if listing else 1
+    traced = waits or rule in (LAMBDA, WATKINS, SWEEP)
     room = int(budget.checkpoints[-1]) if budget.episodes else 256
     number = 3 if rule == DOUBLE else 1
     zeros = np.zeros(runs, np.int64)
@@ -136,18 +164,33 @@ def _prepared(
         lengths=np.zeros((runs, room), np.int64),
         held=zeros.copy(),
         listed=np.zeros((runs, memory), np.int64),
-        rewards=np.zeros((runs, memory if rule in (N_STEP, TREE, EPISODE) else 1)),
+        rewards=np.zeros((runs, memory if several or waits else 1)),
         trace=np.zeros((runs, size) if traced else (1, 1)),
         old=np.zeros(runs),
+        memory=_memory(rule, asked, runs, size, memory, tables),
+    )
+
+
+def _memory(rule: int, asked: Asked, runs: int, size: int, recent: int, tables: Tables) -> Memory:
+    """Of a rule; as small as can be where it needs none."""
+    planner, weighed = rule in (DYNA, SWEEP), rule in (WEIGHED_STEP, WEIGHED_EPISODE)
+    one = (1, 1)
+    return Memory(
+        counts=np.zeros((runs, len(tables.branches.reward)) if planner else one, np.int64),
+        tried=np.zeros((runs, size) if planner or asked.acting == UPPER else one, np.int64),
+        last=np.zeros((runs, size) if rule == DYNA else one, np.int64),
+        place=np.zeros((runs, size) if rule == SWEEP else one, np.int64),
+        ratios=np.zeros((runs, recent) if weighed else one),
+        sums=np.zeros((runs, size) if rule == WEIGHED_EPISODE else one),
     )
 
 
 def _kernel(rule: int, tables: Tables, asked: Asked) -> Kernel:
     """The fastest that there is for the rule and the model."""
-    choices, plain = _equal(tables), _plain(asked)
-    if rule in LOCKSTEP and plain and choices > 1 and tables.stride:
+    choices, simple = _equal(tables), plain(asked)
+    if rule in LOCKSTEP and simple and choices > 1 and tables.stride:
         return lockstep(rule, choices)
-    return learner(rule, choices, plain)
+    return learner(rule, choices, simple, asked.acting == UPPER)
 
 
 def _equal(tables: Tables) -> int:
@@ -156,6 +199,6 @@ def _equal(tables: Tables) -> int:
     return count if count <= 8 and (tables.width == count).all() else 0
 
 
-def _plain(asked: Asked) -> bool:
+def plain(asked: Asked) -> bool:
     constant = asked.step_size[0] == CONSTANT and asked.level[0] == CONSTANT
     return constant and asked.acting == UNIFORM

@@ -22,6 +22,31 @@ _SMALL = 1 << 12  # cells
 OUTCOME = np.dtype([("reward", np.float64), ("low", np.uint32), ("count", np.uint32)])
 
 
+class Branches(NamedTuple):
+    """The branches of a model, for rules that count what they met or that weigh it.
+
+    Attributes:
+        start: int64[C + 1]; choice c has the branches start[c] : start[c + 1].
+        choice: of each branch, int64[B].
+        reward: of each branch, float64[B].
+        low: first choice of s', int64[B].
+        width: number of choices of s', int64[B]; 0 if it is terminal.
+        ratio: probability of the branch's choice under a policy by that under another, float64[B], or [1] without one.
+        into_start: int64[C + 1]; the state that begins with choice c is entered by into[into_start[c] :
+            into_start[c + 1]].
+        into: branches by where they lead, int64[_].
+    """
+
+    start: ndarray
+    choice: ndarray
+    reward: ndarray
+    low: ndarray
+    width: ndarray
+    ratio: ndarray
+    into_start: ndarray
+    into: ndarray
+
+
 class Tables(NamedTuple):
     """What a kernel knows of a model.
 
@@ -32,6 +57,8 @@ class Tables(NamedTuple):
         outcome: (reward, first choice of s', number of choices of s'), OUTCOME[2 N]; two for each cell.
         low: first choice of the state to which a choice belongs, int64[C].
         width: number of choices of that state, int64[C].
+        branch: of each outcome, int64[2 N].
+        branches: of the model.
     """
 
     stride: int
@@ -40,6 +67,8 @@ class Tables(NamedTuple):
     outcome: ndarray
     low: ndarray
     width: ndarray
+    branch: ndarray
+    branches: Branches
 
 
 def tables(mdp: MDP, initial: Float64[ndarray, "_"] | None = None) -> Tables:
@@ -74,7 +103,26 @@ def tables(mdp: MDP, initial: Float64[ndarray, "_"] | None = None) -> Tables:
         outcome["low"][:, k] = np.where(mdp.terminal, 0, mdp.choice_start[:-1])[target[cell]]
         outcome["count"][:, k] = counts[target[cell]]
     low = np.repeat(mdp.choice_start[:-1], counts)
-    return Tables(stride, start, threshold, outcome.ravel(), low, np.repeat(counts, counts))
+    of_outcome = np.stack([branch, branch[other[: len(branch)]]], axis=1).ravel()  # aliases stay within their choice
+    width = np.repeat(counts, counts)
+    return Tables(stride, start, threshold, outcome.ravel(), low, width, of_outcome, _branches(mdp))
+
+
+def _branches(mdp: MDP) -> Branches:
+    counts = np.diff(mdp.choice_start)[mdp.target]
+    low = mdp.choice_start[:-1][mdp.target]
+    going_on = np.flatnonzero(counts)
+    entered = np.bincount(low[going_on], minlength=mdp.n_choices)
+    return Branches(
+        start=mdp.branch_start,
+        choice=np.repeat(np.arange(mdp.n_choices), np.diff(mdp.branch_start)),
+        reward=branch_rewards(mdp),
+        low=low,
+        width=counts,
+        ratio=np.ones(1),
+        into_start=np.concatenate([[0], np.cumsum(entered)]),
+        into=going_on[np.argsort(low[going_on], kind="stable")],
+    )
 
 
 def _first_states(mdp: MDP, initial: Float64[ndarray, "_"] | None) -> Float64[ndarray, "_"]:
@@ -105,10 +153,15 @@ def branch_rewards(mdp: MDP) -> Float64[ndarray, "_"]:
     return reward if mdp.branch_reward is None else reward + mdp.branch_reward
 
 
-def followed(mdp: MDP, policy: Policy) -> MDP:
+def followed(mdp: MDP, policy: Policy, reward: Float64[ndarray, "_"] | None = None) -> MDP:
     r"""The process under a policy: one choice in each state, $\sum_a \pi(a \mid s) \, p(s', r \mid s, a)$.
 
     What is learned of its choices is $v_\pi$ of their states.
+
+    Args:
+        mdp: the model.
+        policy: over the same choices.
+        reward: of each branch, float64[B]; the model's, if not given.
 
     Raises:
         ValueError: the policy is for other choices.
@@ -122,7 +175,7 @@ def followed(mdp: MDP, policy: Policy) -> MDP:
         branch_start=np.concatenate([[0], ends]),
         target=mdp.target,
         probability=weight,
-        branch_reward=branch_rewards(mdp),
+        branch_reward=branch_rewards(mdp) if reward is None else reward,
         normalise=True,  # both rows may miss 1 by what an MDP allows
         terminal=mdp.terminal,
         initial=mdp.initial,
