@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from suasion.markov import MDP, POMDP
-from suasion.statespace import FiniteSSM, Table, belief_update, filter
+from suasion.statespace import FiniteSSM, Table, belief_update, filter, observed_process
 
 
 def process(seed, states=4, actions=2, symbols=3, ends=False):
@@ -84,3 +84,48 @@ def test_what_cannot_be_seen():
 def test_wrong_questions_are_refused(belief, action, observation, message):
     with pytest.raises(ValueError, match=message):
         belief_update(process(0), belief, action, observation)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_an_onlooker_of_a_policy_against_enumeration(ends):
+    """All paths of actions and states; and with a policy of one action it is the belief update."""
+    pomdp = process(4, states=3, ends=ends)
+    rng = np.random.default_rng(0)
+    policy = rng.dirichlet(np.ones(2), 3)
+    b = np.array([0.6, 0.4, 0.0])
+    move = pomdp.mdp.probability.reshape(-1, 2, 3)  # of states that do not end
+    seen = [0, 2, 1]
+
+    def follow(s, left):
+        """Probability of the rest of what is seen."""
+        if not left:
+            return 1.0
+        if ends and s[1] == 2:
+            return pomdp.observation[s[0], 2, left[0]] * follow(s, left[1:])
+        return sum(
+            policy[s[1], a] * move[s[1], a, k] * pomdp.observation[a, k, left[0]] * follow((a, k), left[1:])
+            for a in range(2)
+            for k in range(3)
+        )
+
+    total = sum(b[s] * follow((0, s), seen) for s in range(2))
+    model = observed_process(pomdp, policy, b)
+    np.testing.assert_allclose(filter(model, np.array(seen)).log_likelihood, np.log(total), rtol=1e-13)
+    one = observed_process(pomdp, np.tile([0.0, 1.0], (3, 1)), b)
+    held, got = b, filter(one, np.array(seen))
+    if not ends:
+        for t, o in enumerate(seen):
+            held, gained = belief_update(pomdp, held, 1, o)
+            np.testing.assert_allclose(got.filtered[t].reshape(2, 3).sum(0), held, rtol=1e-13)
+            np.testing.assert_allclose(got.increments[t], gained, rtol=1e-12)
+
+
+def test_wrong_policies_are_refused():
+    pomdp = process(4, states=3, ends=True)
+    even = np.full((3, 2), 0.5)
+    with pytest.raises(ValueError, match="state 2 is terminal, and in the belief"):
+        observed_process(pomdp, even, np.array([0.5, 0, 0.5]))
+    with pytest.raises(ValueError, match=r"policy is \[3, 1\], not \[3, 2\]"):
+        observed_process(pomdp, even[:, :1], np.array([0.5, 0.5, 0]))
+    with pytest.raises(ValueError, match=r"sums to 1\.5, not 1"):
+        observed_process(pomdp, even + np.array([[0.5, 0], [0, 0], [0, 0]]), np.array([0.5, 0.5, 0]))

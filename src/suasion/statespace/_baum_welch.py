@@ -25,7 +25,12 @@ class Fit(NamedTuple):
         log_likelihood: of the observations under `model`, in nats.
         history: log-likelihood before each iteration and after the last; it does not fall.
         iterations: how many were made.
-        converged: whether the last one gained less than the tolerance times $\lvert L \rvert$.
+        converged: whether the last one gained less than the tolerance times $\lvert L \rvert$; of maximum likelihood,
+            whether no derivative is greater than that.
+        gradient: the greatest derivative in size by a coordinate of the search; None of EM.
+        errors: standard errors of what was free, by name and in its shape, from the observed information; None of EM,
+            of more than 50 coordinates, and where the information is not positive definite: at a boundary (a variance
+            of 0), or where the data do not determine the parameters.
     """
 
     model: Any
@@ -33,6 +38,8 @@ class Fit(NamedTuple):
     history: ndarray
     iterations: int
     converged: bool
+    gradient: float | None = None
+    errors: dict[str, ndarray] | None = None
 
 
 def fit_finite(

@@ -9,7 +9,9 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from suasion.markov import POMDP
-from suasion.statespace._finite import check_belief
+from suasion.statespace._checks import check_shape
+from suasion.statespace._emission import Table, check_rows
+from suasion.statespace._finite import FiniteSSM, check_belief
 
 
 class BeliefUpdate(NamedTuple):
@@ -53,6 +55,39 @@ def belief_update(pomdp: POMDP, belief: Float64[ndarray, "_"], action: int, obse
     if total == 0.0:
         return BeliefUpdate(np.zeros_like(joint), -np.inf)
     return BeliefUpdate(joint / total, float(np.log(total)))
+
+
+def observed_process(pomdp: POMDP, policy: Float64[ndarray, "_ _"], belief: Float64[ndarray, "_"]) -> FiniteSSM:
+    r"""What an onlooker sees of a POMDP under a policy that sees the states: a hidden Markov model.
+
+    Hidden is the pair of the last action and the state that it led to, $z_t = (a_{t-1}, s_t)$, at place $a S + s$:
+    $p(z_{t+1} \mid z_t) = \pi(a_t \mid s_t)\, p(s_{t+1} \mid s_t, a_t)$, and $o_t \sim p(\cdot \mid a_{t-1}, s_t)$.
+    The first observation comes after the first action. In a terminal state the pair stays.
+
+    Args:
+        pomdp: the process.
+        policy: $\pi(a \mid s)$, float64[S, A]; rows of terminal states are not used.
+        belief: of the state before the first action, float64[S]; terminal states must have none of it.
+
+    Raises:
+        ValueError: no distribution, a terminal state in the belief, or an action that its state does not have.
+    """
+    actions, states, _ = pomdp.observation.shape
+    check_belief(belief, states)
+    check_shape("policy", policy, (states, actions))
+    check_rows("policy", policy[~pomdp.mdp.terminal])
+    if (bad := (belief > 0) & pomdp.mdp.terminal).any():
+        raise ValueError(f"state {int(np.argmax(bad))} is terminal, and in the belief: no action leaves it")
+    move = np.zeros((states, actions, states))  # p(a, s' | s)
+    for s in np.flatnonzero(~pomdp.mdp.terminal):
+        for a in np.flatnonzero(policy[s] > 0):
+            move[s, a] = policy[s, a] * _predict(pomdp, np.eye(states)[s], int(a))
+    pairs = np.tile(move.reshape(states, -1), (actions, 1))  # from (a, s) to (a', s')
+    stays = np.flatnonzero(np.tile(pomdp.mdp.terminal, actions))
+    pairs[stays, stays] = 1.0
+    first = np.tensordot(belief / belief.sum(), move, axes=1).ravel()
+    emission = Table(probability=np.concatenate(list(pomdp.observation)))
+    return FiniteSSM(transition=pairs, initial=first, emission=emission)
 
 
 def _predict(pomdp: POMDP, belief: ndarray, action: int) -> ndarray:

@@ -9,8 +9,8 @@ from numpy import ndarray
 
 from suasion.statespace import _covariance_kernels as kernels
 from suasion.statespace._gaussian import LinearGaussianSSM, timed
-from suasion.statespace._kalman import Group, groups
-from suasion.statespace._sequences import put_together
+from suasion.statespace._gaussian_kernels import filter_means
+from suasion.statespace._kalman import Group, Records, each_group, log_density
 
 
 class CovarianceFiltered(NamedTuple):
@@ -51,32 +51,32 @@ def filter_covariance(model: LinearGaussianSSM, y: Any, inputs: Any, smooth: boo
     """`filter`, or `smooth`, in covariance form."""
     if model.unknown.shape[1]:
         raise ValueError("the covariance form needs a start that is not diffuse")
-    form, count, held = groups(model, y, inputs)
-    results: list[Any] = [None] * count
-    for group in held:
-        for q, result in zip(group.members, _run(model, group, smooth), strict=True):
-            results[q] = result
-    return put_together(form, results)
+    return each_group(model, y, inputs, lambda group: _run(model, group, smooth))
 
 
-def _run(model: LinearGaussianSSM, group: Group, smooth: bool) -> list[Any]:
+def _run(model: LinearGaussianSSM, group: Group, smooth: bool, *, freeze: bool = True) -> Records:
     steps, p, q = group.y.shape
     n = model.n_components
+    freeze = freeze and model.constant
     A, C = timed(model.A), timed(model.C)
     mean = np.repeat(model.m0[:, None], q, axis=1)
-    predicted, filtered, smoothed = np.empty((3, steps, n, q))
-    before, after, covariance = np.empty((3, steps, n, n))
-    error, logs, weight = np.zeros((steps, p, q)), np.zeros((steps, q)), np.zeros((steps, p, n))
-    fixed = A, C, timed(model.Q), timed(model.R), np.ascontiguousarray(model.P0), mean, group.drive
-    out = predicted, before, filtered, after, error, logs, weight
-    failed = kernels.filter_covariances(*fixed, group.y, group.seen, *out)
+    slot = np.empty(steps, np.int64)
+    before, after = np.empty((2, steps, n, n))
+    gain, inverse, logs = np.empty((steps, n, p)), np.empty((steps, p, p)), np.empty(steps)
+    fixed = A, C, timed(model.Q), timed(model.R), np.ascontiguousarray(model.P0)
+    failed, _ = kernels.covariance_path(*fixed, group.seen, freeze, before, after, gain, inverse, logs, slot)
     if failed >= 0:
         raise ValueError(f"at step {failed} the innovation's covariance is not positive definite")
-    totals = logs.sum(0)
+    predicted, filtered, error = np.empty((steps, n, q)), np.empty((steps, n, q)), np.empty((steps, p, q))
+    filter_means(A, C, gain, inverse, slot, mean, group.drive, group.y, predicted, filtered, error)
+    increments = log_density(group, logs[slot], error)
     if not smooth:
-        return [
-            CovarianceFiltered(filtered[..., c], after, predicted[..., c], before, totals[c], logs[:, c])
-            for c in range(q)
-        ]
-    kernels.smooth_covariances(A, C, group.seen, predicted, before, error, weight, smoothed, covariance)
-    return [CovarianceSmoothed(smoothed[..., c], covariance, totals[c]) for c in range(q)]
+        held = filtered, after[slot], predicted, before[slot], increments.sum(0), increments
+        return Records(CovarianceFiltered, held, "means shared means shared each means")
+    back, (behind, ahead, N) = np.empty(steps, np.int64), np.empty((3, steps, n, n))
+    look, (r, r_ahead, smoothed) = np.empty((steps, p, n)), np.empty((3, steps, n, q))
+    covariance = np.empty((steps, n, n))
+    kernels.back_path(A, C, gain, inverse, group.seen, slot, freeze, behind, ahead, N, look, back)
+    kernels.back_means(A, gain, look, slot, back, error, r_ahead, r)
+    kernels.back_states(before, N, slot, back, predicted, r, smoothed, covariance)
+    return Records(CovarianceSmoothed, (smoothed, covariance, increments.sum(0)), "means shared each")

@@ -1,7 +1,11 @@
 r"""The covariance form, compiled: faster than roots, and exact only where the model is well conditioned.
 
-Backwards $r_{t-1} = A^T (C^T F^{-1} e + (I - K C)^T r_t)$ and likewise N, its covariance (Bryson & Frazier): the
-smoothed covariance is the difference $P - P N P$, which rounding can make indefinite.
+Backwards $r^f_t = A^T r_{t+1}$, $r_t = \tilde C^T e_t + (I - K \tilde C)^T r^f_t$ with $\tilde C = H^{-1} C$ for an
+innovation of covariance $H H^T$, a gain K and innovations e in its units, and likewise N, the covariance of r (Bryson
+& Frazier). The smoothed mean is $m + P r$, the covariance the difference $P - P N P$, which rounding can make
+indefinite. r and N are also all that the score needs (Koopman & Shephard), whatever form the filter has.
+
+What repeats to the last bit is computed once, as in `_gaussian_kernels.root_path`.
 """
 
 from __future__ import annotations
@@ -11,73 +15,113 @@ import typing
 import numpy as np
 from numba import njit
 
-from suasion.statespace._gaussian_kernels import predict_mean
+from suasion.statespace._gaussian_kernels import equal, equal_matrices, invert_seen
 
 _compiled = njit(cache=True, nogil=True)
 
 
 @_compiled
 @typing.no_type_check
-def filter_covariances(
-    A, C, Q, R, start, mean, drive, y, seen, predicted, before, filtered, after, error, logs, weight
-):
-    """Kalman filter; `error` becomes F^-1 e, `weight` F^-1 C. Gives the first step with a singular F, or -1."""
-    T, p, q = y.shape
-    n = len(mean)
-    m, P = mean.copy(), start.copy()
-    PC, F, held = np.empty((n, p)), np.empty((p, p)), np.empty((n, n))
-    for t in range(T):
+def covariance_path(A, C, Q, R, start, seen, freeze, predicted, filtered, gain, inverse, logs, slot):
+    """As `root_path`, with covariances for roots. Gives the first step with a singular innovation, or -1, and how many
+    entries there are."""
+    T, p = seen.shape
+    n = len(start)
+    P = start.copy()
+    cross, F, held = np.empty((n, p)), np.empty((p, p)), np.empty((n, n))
+    count, anchor, window, t = 0, 0, 0, 0
+    while t < T:
         if t > 0:
-            a = A[min(t - 1, len(A) - 1)]
-            predict_mean(a, filtered[t - 1], drive[min(t - 1, len(drive) - 1)], m)
-            sandwich(a, after[t - 1], Q[min(t - 1, len(Q) - 1)], held, P)
-        predicted[t], before[t] = m, P
-        filtered[t], after[t] = m, P
-        c, r = C[min(t, len(C) - 1)], R[min(t, len(R) - 1)]
-        _innovate(c, r, P, m, y[t], seen[t], PC, F, error[t], weight[t])
-        if not _solve(F, seen[t], error[t], weight[t], logs, t):
-            return t
-        for j in range(n):
-            for i in range(p):
-                if seen[t, i]:
-                    for s in range(q):
-                        filtered[t, j, s] += PC[j, i] * error[t, i, s]
-        for j in range(n):
-            for k in range(j + 1):
-                total = P[j, k]
-                for i in range(p):
-                    if seen[t, i]:
-                        for h in range(n):
-                            total -= PC[j, i] * weight[t, i, h] * P[h, k]
-                after[t, j, k] = after[t, k, j] = total
-    return -1
+            sandwich(A[min(t - 1, len(A) - 1)], filtered[slot[t - 1]], Q[min(t - 1, len(Q) - 1)], held, P)
+            if freeze and equal(seen[t], seen[t - 1]):
+                if equal_matrices(P, predicted[slot[anchor]]):
+                    period = t - anchor
+                    while t < T and equal(seen[t], seen[anchor]):
+                        slot[t] = slot[t - period]
+                        t += 1
+                    anchor, window = t, 0
+                    continue
+                if t - anchor > window:
+                    anchor, window = t, 2 * (t - anchor)
+            else:
+                anchor, window = t, 0
+        slot[t] = count
+        predicted[count] = P
+        _innovate(C[min(t, len(C) - 1)], R[min(t, len(R) - 1)], P, seen[t], cross, F)
+        logs[count] = _root(F, seen[t])
+        if np.isnan(logs[count]):
+            return t, count
+        inverse[count] = 0.0
+        invert_seen(F, seen[t], inverse[count])
+        _reduce(P, cross, seen[t], inverse[count], gain[count], filtered[count])
+        count += 1
+        t += 1
+    return -1, count
 
 
 @_compiled
 @typing.no_type_check
-def _innovate(C, R, P, mean, y, seen, PC, F, error, weight):
-    """P C', the lower half of F = C P C' + R, and innovations, of what is seen."""
-    n = len(P)
+def _innovate(C, R, P, seen, cross, F):
+    """P C', and the lower half of F = C P C' + R, of what is seen; F without gaps."""
+    n, row = len(P), 0
     for i in range(len(seen)):
         if not seen[i]:
             continue
         for j in range(n):
-            total = 0.0
+            cross[j, i] = 0.0
             for k in range(n):
-                total += P[j, k] * C[i, k]
-            PC[j, i] = total
-            weight[i, j] = C[i, j]
-        for s in range(y.shape[1]):
-            total = y[i, s]
-            for j in range(n):
-                total -= C[i, j] * mean[j, s]
-            error[i, s] = total
+                cross[j, i] += P[j, k] * C[i, k]
+        column = 0
         for h in range(i + 1):
             if seen[h]:
                 total = R[i, h]
                 for j in range(n):
-                    total += C[h, j] * PC[j, i]
-                F[i, h] = total
+                    total += C[h, j] * cross[j, i]
+                F[row, column] = total
+                column += 1
+        row += 1
+
+
+@_compiled
+@typing.no_type_check
+def _root(F, seen):
+    """Cholesky of F in place; gives log det of the root, NaN if F is not positive definite."""
+    count = 0
+    for i in range(len(seen)):
+        count += seen[i]
+    log = 0.0
+    for i in range(count):
+        for h in range(i + 1):
+            total = F[i, h]
+            for k in range(h):
+                total -= F[i, k] * F[h, k]
+            if h < i:
+                F[i, h] = total / F[h, h]
+            elif total > 0.0:
+                F[i, i] = np.sqrt(total)
+            else:
+                return np.nan
+        log += np.log(F[i, i])
+    return log
+
+
+@_compiled
+@typing.no_type_check
+def _reduce(P, cross, seen, inverse, gain, filtered):
+    """The gain P C' H^-T, and P - K K', symmetric to the last bit."""
+    n, p = gain.shape
+    for j in range(n):
+        for i in range(p):
+            gain[j, i] = 0.0
+            for k in range(i + 1):
+                if seen[k]:
+                    gain[j, i] += cross[j, k] * inverse[i, k]
+    for j in range(n):
+        for k in range(j + 1):
+            total = P[j, k]
+            for i in range(p):
+                total -= gain[j, i] * gain[k, i]
+            filtered[j, k] = filtered[k, j] = total
 
 
 @_compiled
@@ -100,114 +144,107 @@ def sandwich(a, P, Q, held, out):
 
 @_compiled
 @typing.no_type_check
-def _solve(F, seen, error, weight, logs, t):
-    """Cholesky of F, and F^-1 put before `error` and `weight`; the squares of L^-1 e go to `logs`."""
-    p = len(seen)
-    for i in range(p):
-        if not seen[i]:
-            continue
-        for h in range(i + 1):
-            if not seen[h]:
-                continue
-            total = F[i, h]
-            for k in range(h):
-                if seen[k]:
-                    total -= F[i, k] * F[h, k]
-            if h < i:
-                F[i, h] = total / F[h, h]
-            elif total > 0.0:
-                F[i, i] = np.sqrt(total)
+def back_path(A, C, gain, inverse, seen, place, freeze, after, ahead, before, look, slot):
+    r"""N backwards: entry `slot[t]` is that of step t; `place` tells the filter's entries.
+
+    `after` is $N_{t+1}$ (0 at the end), `ahead` $N^f_t$, `before` $N_t$, and `look` $\tilde C$. Gives their number.
+    """
+    T, p = seen.shape
+    n = A.shape[1]
+    N, held, rest, zero = np.zeros((n, n)), np.empty((n, n)), np.empty((n, n)), np.zeros((n, n))
+    last = T - 1
+    count, anchor, window, t = 0, last, 0, last
+    while t >= 0:
+        if t < last:
+            if freeze and anchor < last and equal(seen[t], seen[t + 1]):
+                if place[t] == place[anchor] and equal_matrices(N, after[slot[anchor]]):
+                    period = anchor - t
+                    while t >= 0 and place[t] == place[t + period] and equal(seen[t], seen[t + period]):
+                        slot[t] = slot[t + period]
+                        t -= 1
+                    if t < 0:
+                        break
+                    anchor, window = t, 0
+                    N[:] = before[slot[t + 1]]
+                elif anchor - t > window:
+                    anchor, window = t, 2 * (anchor - t)
             else:
-                return False
-        logs[t, :] -= np.log(F[i, i]) + 0.9189385332046727
-        for held in (error, weight):
-            for k in range(i):
-                if seen[k]:
-                    for s in range(held.shape[1]):
-                        held[i, s] -= F[i, k] * held[k, s]
-            for s in range(held.shape[1]):
-                held[i, s] /= F[i, i]
-        for s in range(error.shape[1]):
-            logs[t, s] -= 0.5 * error[i, s] * error[i, s]
-    for i in range(p - 1, -1, -1):
-        if not seen[i]:
-            continue
-        for held in (error, weight):
-            for k in range(i + 1, p):
-                if seen[k]:
-                    for s in range(held.shape[1]):
-                        held[i, s] -= F[k, i] * held[k, s]
-            for s in range(held.shape[1]):
-                held[i, s] /= F[i, i]
-    return True
+                anchor, window = t, 0
+        slot[t] = count
+        after[count] = N
+        if t < last:
+            sandwich(A[min(t, len(A) - 1)].T, N, zero, held, N)
+        ahead[count] = N
+        c, K, H = C[min(t, len(C) - 1)], gain[place[t]], inverse[place[t]]
+        for i in range(p):
+            for j in range(n):
+                look[count, i, j] = 0.0
+                for k in range(i + 1):
+                    look[count, i, j] += H[i, k] * c[k, j]
+        for i in range(n):  # (I - K C)', and C' C
+            for j in range(n):
+                rest[j, i] = 1.0 if i == j else 0.0
+                zero[i, j] = 0.0
+                for k in range(p):
+                    rest[j, i] -= K[i, k] * look[count, k, j]
+                    zero[i, j] += look[count, k, i] * look[count, k, j]
+        sandwich(rest, N, zero, held, N)
+        zero[:] = 0.0
+        before[count] = N
+        count += 1
+        t -= 1
+    return count
 
 
 @_compiled
 @typing.no_type_check
-def smooth_covariances(A, C, seen, predicted, before, error, weight, smoothed, covariance):
-    """The backward pass."""
-    T, n, q = predicted.shape
-    p = seen.shape[1]
-    r, N, rest, zero = np.zeros((n, q)), np.zeros((n, n)), np.empty((n, n)), np.zeros((n, n))
-    held, part = np.empty((n, n)), np.empty((n, q))
+def back_means(A, gain, look, place, slot, error, ahead, before):
+    """r backwards, columns like those of `error`: `ahead` is r^f_t and `before` r_t."""
+    T, p, q = error.shape
+    n = A.shape[1]
+    left = np.empty((p, q))
     for t in range(T - 1, -1, -1):
-        if t < T - 1:
-            a = A[min(t, len(A) - 1)]
-            for i in range(n):
+        for i in range(n):
+            for s in range(q):
+                ahead[t, i, s] = 0.0
+            if t < T - 1:
+                a = A[min(t, len(A) - 1)]
+                for j in range(n):
+                    for s in range(q):
+                        ahead[t, i, s] += a[j, i] * before[t + 1, j, s]
+        K, c = gain[place[t]], look[slot[t]]
+        for i in range(p):
+            for s in range(q):
+                left[i, s] = error[t, i, s]
+            for j in range(n):
                 for s in range(q):
-                    part[i, s] = 0.0
-                    for j in range(n):
-                        part[i, s] += a[j, i] * r[j, s]
-            r[:] = part
-            sandwich(a.T, N, zero, held, N)
-        c, P = C[min(t, len(C) - 1)], before[t]
-        for i in range(n):  # I - K C = I - P C' F^-1 C
-            for j in range(n):
-                rest[i, j] = 0.0
-                for k in range(p):
-                    if seen[t, k]:
-                        rest[i, j] += c[k, i] * weight[t, k, j]
-        for i in range(n):
-            for j in range(n):
-                held[i, j] = 1.0 if i == j else 0.0
-                for k in range(n):
-                    held[i, j] -= P[i, k] * rest[k, j]
+                    left[i, s] -= K[j, i] * ahead[t, j, s]
         for i in range(n):
             for s in range(q):
-                part[i, s] = 0.0
-                for j in range(n):
-                    part[i, s] += held[j, i] * r[j, s]
-                for k in range(p):
-                    if seen[t, k]:
-                        part[i, s] += c[k, i] * error[t, k, s]
-        r[:] = part
-        _quadratic(held, N, rest)
-        for i in range(n):
-            for s in range(q):
-                total = predicted[t, i, s]
-                for j in range(n):
-                    total += P[i, j] * r[j, s]
-                smoothed[t, i, s] = total
-        sandwich(P, N, zero, held, covariance[t])
-        for i in range(n):
-            for j in range(n):
-                covariance[t, i, j] = P[i, j] - covariance[t, i, j]
+                before[t, i, s] = ahead[t, i, s]
+            for k in range(p):
+                for s in range(q):
+                    before[t, i, s] += c[k, i] * left[k, s]
 
 
 @_compiled
 @typing.no_type_check
-def _quadratic(left, N, rest):
-    """N = left' N left + rest, symmetric to the last bit."""
-    n = len(N)
-    held = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            held[i, j] = 0.0
-            for k in range(n):
-                held[i, j] += N[i, k] * left[k, j]
-    for i in range(n):
-        for j in range(i + 1):
-            total = rest[i, j]
-            for k in range(n):
-                total += left[k, i] * held[k, j]
-            N[i, j] = N[j, i] = total
+def back_states(P, N, place, slot, predicted, r, smoothed, covariance):
+    """Smoothed means m + P r and covariances P - P N P."""
+    T, n, q = predicted.shape
+    held, zero, product = np.empty((n, n)), np.zeros((n, n)), np.empty((n, n))
+    for t in range(T):
+        S = P[place[t]]
+        for i in range(n):
+            for s in range(q):
+                smoothed[t, i, s] = predicted[t, i, s]
+            for j in range(n):
+                for s in range(q):
+                    smoothed[t, i, s] += S[i, j] * r[t, j, s]
+        if t > 0 and place[t] == place[t - 1] and slot[t] == slot[t - 1]:
+            covariance[t] = covariance[t - 1]
+            continue
+        sandwich(S, N[slot[t]], zero, held, product)
+        for i in range(n):
+            for j in range(n):
+                covariance[t, i, j] = S[i, j] - product[i, j]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -145,6 +146,8 @@ class Gaussian(Emission):
     def log_likelihood(self, y: Float64[ndarray, "_ _"]) -> Float64[ndarray, "_ _"]:
         """log p(y_t | s) of the components that are there, float64[T, K]; 0 where none is."""
         self._check(y)
+        if not np.isnan(y).any():
+            return log_density(np.ascontiguousarray(y), np.ascontiguousarray(self.mean), self._root)
         out = np.zeros((len(y), self.n_states))
         for rows, seen in patterns(y):
             part = np.ix_(seen, seen)
@@ -154,9 +157,13 @@ class Gaussian(Emission):
                 out[rows] = log_density(np.ascontiguousarray(held), np.ascontiguousarray(self.mean[:, seen]), root)
         return out
 
+    @cached_property
+    def _root(self) -> ndarray:
+        return np.linalg.cholesky(self.covariance)
+
     def sample(self, rng: np.random.Generator, states: ndarray) -> ndarray:
         """One vector for each state, float64[n, d]."""
-        root = np.linalg.cholesky(self.covariance)
+        root = self._root
         noise = rng.standard_normal((len(states), self.mean.shape[1]))
         return self.mean[states] + np.einsum("tij,tj->ti", root[states], noise)
 
@@ -175,8 +182,9 @@ class Gaussian(Emission):
         total = check_alive(w.sum(0))
         mean, covariance = np.empty_like(self.mean), np.zeros_like(self.covariance)
         overall = np.nanvar(y, axis=0)
+        whole = not np.isnan(y).any()
         for s in range(self.n_states):
-            filled, extra = self._fill(y, s, w[:, s])
+            filled, extra = (y, 0.0) if whole else self._fill(y, s, w[:, s])
             mean[s] = w[:, s] @ filled / total[s]
             gap = filled - mean[s]
             covariance[s] = ((gap * w[:, s, None]).T @ gap + extra) / total[s]

@@ -170,12 +170,9 @@ class Passed(NamedTuple):
 def forward(model: FiniteSSM, sequences: list[Any]) -> Passed:
     """Filter all of them: fast, and again in logarithms where that could have lost anything."""
     start, logs = _line_up(model, sequences)
-    shift = logs.max(1)
-    shift[shift == -np.inf] = 0.0
-    likely = logs - shift[:, None]
-    faint = np.zeros(0, bool)
-    if not likely.min() > _FAINT:
-        faint = ((likely < _FAINT) & (likely > -np.inf)).any(1)
+    likely, shift, faint = np.empty_like(logs), np.empty(len(logs)), np.empty(len(logs), bool)
+    if not kernels.level(logs, _FAINT, likely, shift, faint):
+        faint = faint[:0]
     np.exp(likely, out=likely)
     filtered, scale = np.empty_like(likely), np.ones(len(likely))
     verdict = np.full(len(sequences), kernels.LOST)
@@ -230,6 +227,11 @@ def filter_finite(model: FiniteSSM, y: Any) -> Any:
     predicted = np.empty_like(passed.filtered)
     np.matmul(passed.filtered[:-1], model.matrix, out=predicted[1:])
     predicted[passed.start[:-1]] = model.start
+    if form == "stack":
+        shape = len(sequences), -1
+        states = passed.filtered.reshape(*shape, model.n_states), predicted.reshape(*shape, model.n_states)
+        increments = passed.increments.reshape(shape)
+        return FiniteFiltered(*states, increments.sum(1), increments, passed.verdict)
     results = []
     for q in range(len(sequences)):
         steps = slice(passed.start[q], passed.start[q + 1])
@@ -241,35 +243,40 @@ def filter_finite(model: FiniteSSM, y: Any) -> Any:
 
 def smooth_all(model: FiniteSSM, sequences: list[Any]) -> list[FiniteSmoothed]:
     """Forward and backward over all sequences."""
+    passed, smoothed, pairs, totals = _smooth(model, sequences)
+    return [
+        FiniteSmoothed(smoothed[passed.start[q] : passed.start[q + 1]], pairs[q], totals[q], int(passed.verdict[q]))
+        for q in range(len(sequences))
+    ]
+
+
+def _smooth(model: FiniteSSM, sequences: list[Any]) -> tuple[Passed, ndarray, ndarray, ndarray]:
+    """Smoothed probabilities of all steps, expected transitions and log-likelihoods of all sequences."""
     passed = forward(model, sequences)
-    smoothed, weight = np.zeros_like(passed.filtered), np.zeros_like(passed.filtered)
-    K = model.n_states
+    smoothed, K = np.zeros_like(passed.filtered), model.n_states
+    pairs = np.zeros((len(sequences), K, K))
+    held = passed.verdict
+    if passed.in_logs:
+        held = held.copy()
+        held[list(passed.in_logs)] = kernels.LOST
     transposed = np.ascontiguousarray(model.matrix.T)
-    if not passed.in_logs:
-        pieces = [passed.start]
-    else:
-        pieces = [passed.start[q : q + 2] for q in range(len(sequences)) if q not in passed.in_logs]
-    for start in pieces:
-        kernels.backward(K)(start, transposed, passed.likely, passed.filtered, passed.scale, smoothed, weight)
-    results = []
-    for q in range(len(sequences)):
-        steps = slice(passed.start[q], passed.start[q + 1])
-        total = passed.increments[steps].sum()
-        if q not in passed.in_logs:
-            pairs = model.matrix * (passed.filtered[steps][:-1].T @ weight[steps][1:])
-        else:
-            pairs = np.zeros((K, K))
-            if passed.verdict[q] < 0:
-                inputs = model.logs[1], passed.logs[steps], passed.in_logs[q], passed.increments[steps]
-                kernels.log_backward(*inputs, smoothed[steps], pairs)
-        results.append(FiniteSmoothed(smoothed[steps], pairs, total, int(passed.verdict[q])))
-    return results
+    kernels.backward(K)(passed.start, transposed, passed.likely, passed.filtered, passed.scale, held, smoothed, pairs)
+    pairs *= model.matrix
+    for q, log_filtered in passed.in_logs.items():
+        if passed.verdict[q] < 0:
+            steps = slice(passed.start[q], passed.start[q + 1])
+            inputs = model.logs[1], passed.logs[steps], log_filtered, passed.increments[steps]
+            kernels.log_backward(*inputs, smoothed[steps], pairs[q])
+    return passed, smoothed, pairs, np.add.reduceat(passed.increments, passed.start[:-1])
 
 
 def smooth_finite(model: FiniteSSM, y: Any) -> Any:
     """`smooth` of a finite chain."""
     form, sequences = take_apart(y, model.emission.rank)
-    return put_together(form, smooth_all(model, sequences))
+    if form != "stack":
+        return put_together(form, smooth_all(model, sequences))
+    passed, smoothed, pairs, totals = _smooth(model, sequences)
+    return FiniteSmoothed(smoothed.reshape(len(sequences), -1, model.n_states), pairs, totals, passed.verdict)
 
 
 def decode_finite(model: FiniteSSM, y: Any) -> Any:

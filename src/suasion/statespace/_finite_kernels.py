@@ -94,15 +94,19 @@ def _forward(constant: int) -> Kernel:
 def _backward(constant: int) -> Kernel:
     r"""$w_{tk} = \gamma_{tk} / \hat p_{tk}$ and $\gamma_{tj} = a_{tj} \sum_k P_{jk} w_{t+1,k}$, backwards.
 
-    Then $\xi_t(j, k) = a_{tj} P_{jk} w_{t+1,k}$. `transposed` is P transposed, so that the inner loop is contiguous.
+    Then $\xi_t(j, k) = a_{tj} P_{jk} w_{t+1,k}$; `pairs[q]` becomes the sum over t of what is left without P.
+    `transposed` is P transposed, so that the inner loop is contiguous. Sequences whose verdict is not `POSSIBLE`
+    are left out.
     """
 
     @_compiled
     @typing.no_type_check
-    def kernel(start, transposed, likely, filtered, scale, smoothed, weight):
+    def kernel(start, transposed, likely, filtered, scale, verdict, smoothed, pairs):
         K = constant if constant else transposed.shape[0]
-        future = np.empty(K)
+        future, weight = np.empty(K), np.empty(K)
         for q in range(len(start) - 1):
+            if verdict[q] != -1:
+                continue
             for t in range(start[q + 1] - 1, start[q] - 1, -1):
                 if t == start[q + 1] - 1:
                     for j in range(K):
@@ -111,9 +115,13 @@ def _backward(constant: int) -> Kernel:
                     for j in range(K):
                         future[j] = 0.0
                     for k in range(K):
-                        w = weight[t + 1, k]
+                        w = weight[k]
                         for j in range(K):
                             future[j] += transposed[k, j] * w
+                    for j in range(K):
+                        a = filtered[t, j]
+                        for k in range(K):
+                            pairs[q, j, k] += a * weight[k]
                 total = 0.0
                 for j in range(K):
                     total += filtered[t, j] * future[j]
@@ -121,9 +129,33 @@ def _backward(constant: int) -> Kernel:
                 for j in range(K):
                     smoothed[t, j] = filtered[t, j] * future[j] * unit
                     # A state that cannot be: what it would have led to may be without bound.
-                    weight[t, j] = likely[t, j] * future[j] * inverse if filtered[t, j] > 0.0 else 0.0
+                    weight[j] = likely[t, j] * future[j] * inverse if filtered[t, j] > 0.0 else 0.0
 
     return kernel
+
+
+@_compiled
+@typing.no_type_check
+def level(logs, least, likely, shift, faint):
+    """Log-likelihoods less each step's greatest, which goes to `shift`; whether any step is faint, and which.
+
+    Faint: a state is less likely than the best by more than `least` in logs, and not impossible.
+    """
+    any_faint = False
+    for t in range(len(logs)):
+        top = -np.inf
+        for k in range(logs.shape[1]):
+            top = max(top, logs[t, k])
+        if top == -np.inf:
+            top = 0.0
+        shift[t] = top
+        faint[t] = False
+        for k in range(logs.shape[1]):
+            gap = logs[t, k] - top
+            likely[t, k] = gap
+            faint[t] |= (gap < least) & (gap > -np.inf)
+        any_faint |= faint[t]
+    return any_faint
 
 
 @_compiled

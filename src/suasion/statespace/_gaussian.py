@@ -133,6 +133,11 @@ class LinearGaussianSSM:
         return bool((least > 1e-7).all())  # a root of what counts as 0 in a covariance
 
     @cached_property
+    def constant(self) -> bool:
+        """Whether A, C, Q and R are the same at all steps."""
+        return max(len(timed(held)) for held in (self.A, self.C, self.Q, self.R)) == 1
+
+    @cached_property
     def start_root(self) -> Float64[ndarray, "_ _"]:
         """Root of P0."""
         return covariance_root("P0", self.P0)

@@ -83,7 +83,7 @@ def _expect_group(model: LinearGaussianSSM, group: Group) -> Expected:
     passed = run_filter(model, group)
     increments, start = gains(model, group, passed)
     back = run_smoother(model, group, passed)
-    S, A = passed.filtered_root[:-1], timed(model.A)[: len(group.y) - 1]
+    S, A = passed.filtered_root[passed.slot[:-1]], timed(model.A)[: len(group.y) - 1]
     L = np.broadcast_to(model.process_root[: len(S)], S.shape)
     later = np.concatenate([A @ S, L], axis=2)
     both = np.concatenate([np.concatenate([S, np.zeros_like(S)], axis=2), later], axis=1)

@@ -1,4 +1,4 @@
-r"""Kalman filter and RTS smoother, compiled: square-root form and covariance form.
+r"""Kalman filter and RTS smoother, compiled: covariances in square-root form, and the means that go with them.
 
 All roots are lower echelon: $P = S S^T$, made by Householder reflections from the right,
 `triangularise`. A row that depends on the rows above it, up to rounding, gets no pivot of its own: so singular noise
@@ -88,45 +88,126 @@ def _product(A, S, first, last, M, row, column, scale):
 
 @_compiled
 @typing.no_type_check
-def filter_roots(
-    A, C, Q, R, root, mean, drive, y, seen, predicted, predicted_root, filtered, filtered_root, error, logs
-):
-    """Kalman filter in square-root form; Q and R are roots. Gives the first step with a singular innovation, or -1."""
-    T, p, _ = y.shape
-    n = len(mean)
-    noise, extra = Q.shape[2], R.shape[2]
-    m, S = mean.copy(), root.copy()
+def root_path(A, C, Q, R, root, seen, freeze, predicted, filtered, gain, inverse, logs, slot):
+    """The filter's covariances, in square-root form, which no observation enters; Q and R are roots.
+
+    What a step is computed from may repeat, to the last bit, some steps later (often one): from then on nothing new
+    comes until what is seen changes. Only what is new is kept: step t is entry `slot[t]` of `predicted`, `filtered`
+    (roots), `gain` (in units of the innovation's root H), `inverse` (of H) and `logs` (log det H). Columns of `gain`
+    and rows and columns of `inverse` are 0 where nothing is seen. `freeze` allows it: A, C, Q and R do not change.
+
+    Gives the first step with a singular innovation, or -1, and the number of entries.
+    """
+    T, p = seen.shape
+    n = len(root)
+    S = root.copy()
     pivot, scale = np.empty(n + p, np.int64), np.zeros(n + p)
-    move, look = np.empty((n, n + noise)), np.empty((p + n, extra + n))
-    for t in range(T):
+    move, look = np.empty((n, n + Q.shape[2])), np.empty((p + n, R.shape[2] + n))
+    count, anchor, window, t = 0, 0, 0, 0
+    while t < T:
         if t > 0:
-            a = A[min(t - 1, len(A) - 1)]
-            predict_mean(a, filtered[t - 1], drive[min(t - 1, len(drive) - 1)], m)
-            move_roots(a, Q[min(t - 1, len(Q) - 1)], filtered_root[t - 1], move, scale)
-            triangularise(move, 0, n, 0, n, n + noise, scale, pivot)
+            before = filtered[slot[t - 1]]
+            move_roots(A[min(t - 1, len(A) - 1)], Q[min(t - 1, len(Q) - 1)], before, move, scale)
+            triangularise(move, 0, n, 0, n, n + Q.shape[2], scale, pivot)
             S[:] = move[:, :n]
-        predicted[t], predicted_root[t] = m, S
+            if freeze and equal(seen[t], seen[t - 1]):
+                if equal_matrices(S, predicted[slot[anchor]]):
+                    period = t - anchor
+                    while t < T and equal(seen[t], seen[anchor]):
+                        slot[t] = slot[t - period]
+                        t += 1
+                    anchor, window = t, 0
+                    continue
+                if t - anchor > window:  # Brent: the step compared with moves on, and waits twice as long
+                    anchor, window = t, 2 * (t - anchor)
+            else:
+                anchor, window = t, 0
+        slot[t] = count
+        predicted[count] = S
         c, r = C[min(t, len(C) - 1)], R[min(t, len(R) - 1)]
-        count = 0
-        for i in range(p):
-            count += seen[t, i]
-        if count == 0:
-            filtered[t], filtered_root[t] = m, S
+        if not _look_at(c, r, S, seen[t], look, scale, pivot, filtered, gain, inverse, logs, count):
+            return t, count
+        count += 1
+        t += 1
+    return -1, count
+
+
+@_compiled
+@typing.no_type_check
+def equal(a, b):
+    """Whether two vectors are equal."""
+    for i in range(len(a)):  # noqa: SIM110
+        if a[i] != b[i]:
+            return False
+    return True
+
+
+@_compiled
+@typing.no_type_check
+def equal_matrices(a, b):
+    """Whether two matrices are equal, to the last bit."""
+    for i in range(len(a)):  # noqa: SIM110
+        if not equal(a[i], b[i]):
+            return False
+    return True
+
+
+@_compiled
+@typing.no_type_check
+def _look_at(C, R, S, seen, look, scale, pivot, filtered, gain, inverse, logs, at):
+    """What an observation does to the covariance; False if its innovation is singular."""
+    n, extra = len(S), R.shape[1]
+    gain[at] = 0.0
+    inverse[at] = 0.0
+    logs[at] = 0.0
+    count = 0
+    for i in range(len(seen)):
+        count += seen[i]
+    if count == 0:
+        filtered[at] = S
+        return True
+    height, width = count + n, extra + n
+    _look(C, R, S, seen, look, scale)
+    if triangularise(look, 0, count, 0, height, width, scale, pivot) < count:
+        return False
+    for i in range(count):
+        logs[at] += np.log(look[i, i])
+    column = 0
+    for i in range(len(seen)):
+        if seen[i]:
+            for j in range(n):
+                gain[at, j, i] = look[count + j, column]
+            column += 1
+    invert_seen(look, seen, inverse[at])
+    for i in range(n):
+        scale[i] = 0.0
+        for j in range(n):
+            scale[i] = max(scale[i], abs(S[i, j]))
+    triangularise(look, count, n, count, height, width, scale, pivot)
+    for i in range(n):
+        for j in range(n):
+            filtered[at, i, j] = look[count + i, count + j] if count + j < width else 0.0
+    return True
+
+
+@_compiled
+@typing.no_type_check
+def invert_seen(lower, seen, inverse):
+    """The inverse of a lower triangle of what is seen, its rows and columns put where they belong."""
+    row = 0
+    for i in range(len(seen)):
+        if not seen[i]:
             continue
-        height, width = count + n, extra + n
-        _look(c, r, S, seen[t], look, scale)
-        if triangularise(look, 0, count, 0, height, width, scale, pivot) < count:
-            return t
-        _update_mean(look, c, seen[t], count, m, y[t], error[t], filtered[t], logs, t)
-        for i in range(n):
-            scale[i] = 0.0
-            for j in range(n):
-                scale[i] = max(scale[i], abs(S[i, j]))
-        triangularise(look, count, n, count, height, width, scale, pivot)
-        for i in range(n):
-            for j in range(n):
-                filtered_root[t, i, j] = look[count + i, count + j] if count + j < width else 0.0
-    return -1
+        unit = 1.0 / lower[row, row]
+        for j in range(i):
+            total, k = 0.0, 0
+            for h in range(i):
+                if seen[h]:
+                    total -= lower[row, k] * inverse[h, j]
+                    k += 1
+            inverse[i, j] = total * unit
+        inverse[i, i] = unit
+        row += 1
 
 
 @_compiled
@@ -165,6 +246,38 @@ def _look(C, R, S, seen, M, scale):
 
 @_compiled
 @typing.no_type_check
+def filter_means(A, C, gain, inverse, slot, mean, drive, y, predicted, filtered, error):
+    """The filter's means, with the covariances at hand; `error` is in units of the innovations' deviations."""
+    T, p, q = y.shape
+    n = len(mean)
+    m, gap = mean.copy(), np.empty((p, q))
+    for t in range(T):
+        if t > 0:
+            predict_mean(A[min(t - 1, len(A) - 1)], filtered[t - 1], drive[min(t - 1, len(drive) - 1)], m)
+        c, K, H = C[min(t, len(C) - 1)], gain[slot[t]], inverse[slot[t]]
+        for i in range(p):
+            for s in range(q):
+                gap[i, s] = y[t, i, s]
+            for j in range(n):
+                for s in range(q):
+                    gap[i, s] -= c[i, j] * m[j, s]
+        for i in range(p):
+            for s in range(q):
+                error[t, i, s] = 0.0
+            for k in range(i + 1):
+                for s in range(q):
+                    error[t, i, s] += H[i, k] * gap[k, s]
+        for j in range(n):
+            for s in range(q):
+                predicted[t, j, s] = m[j, s]
+                filtered[t, j, s] = m[j, s]
+            for i in range(p):
+                for s in range(q):
+                    filtered[t, j, s] += K[j, i] * error[t, i, s]
+
+
+@_compiled
+@typing.no_type_check
 def predict_mean(a, before, drive, after):
     """a before + drive."""
     for i in range(len(a)):
@@ -177,32 +290,36 @@ def predict_mean(a, before, drive, after):
 
 @_compiled
 @typing.no_type_check
-def _update_mean(M, c, seen, count, m, y, error, filtered, logs, t):
-    """Innovations in units of their standard deviations, and the mean that they make."""
-    filtered[:] = m
-    row = 0
-    for i in range(len(seen)):
-        if not seen[i]:
-            continue
-        logs[t] += np.log(M[row, row])
-        for s in range(y.shape[1]):
-            total = y[i, s]
-            for j in range(len(m)):
-                total -= c[i, j] * m[j, s]
-            error[i, s] = total
-        done = 0
-        for before in range(i):
-            if seen[before]:
-                for s in range(y.shape[1]):
-                    error[i, s] -= M[row, done] * error[before, s]
-                done += 1
-        for s in range(y.shape[1]):
-            error[i, s] /= M[row, row]
-        for j in range(len(m)):
-            gain = M[count + j, row]
-            for s in range(y.shape[1]):
-                filtered[j, s] += gain * error[i, s]
-        row += 1
+def regress_start(error, squares, factors):
+    """Least squares on the innovations, step by step, of columns 0 to k - 1 of `error` (those of the start).
+
+    `squares[t]` is the sum of squares left of each sequence, and `factors[t]` lower echelon, float64[k + q, k].
+    """
+    T, p, columns = error.shape
+    k = factors.shape[2]
+    M, pivot, nothing = np.zeros((columns, k + p)), np.empty(k, np.int64), np.zeros(k)
+    left = np.zeros(columns - k)
+    for t in range(T):
+        for i in range(p):
+            for c in range(columns):
+                M[c, k + i] = error[t, i, c]
+        triangularise(M, 0, k, 0, columns, k + p, nothing, pivot)
+        for s in range(columns - k):
+            for i in range(p):
+                left[s] += M[k + s, k + i] ** 2
+        squares[t] = left
+        factors[t] = M[:, :k]
+
+
+@_compiled
+@typing.no_type_check
+def join_roots(wide, out):
+    """Lower echelon roots of wide wide', for each step; `wide` is used up."""
+    T, n, width = wide.shape
+    pivot, nothing = np.empty(n, np.int64), np.zeros(n)
+    for t in range(T):
+        triangularise(wide[t], 0, n, 0, n, width, nothing, pivot)
+        out[t] = wide[t, :, :n]
 
 
 @_compiled

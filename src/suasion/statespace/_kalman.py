@@ -7,17 +7,17 @@ squares on the innovations (de Jong 1991), and its uncertainty joins each root a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
-from scipy import linalg
 
 from suasion.statespace import _gaussian_kernels as kernels
 from suasion.statespace._checks import check_shape
 from suasion.statespace._gaussian import LinearGaussianSSM, timed
-from suasion.statespace._information_kernels import smooth_information
-from suasion.statespace._sequences import Form, take_apart
+from suasion.statespace._information_kernels import future_path, smooth_means
+from suasion.statespace._sequences import Form, put_together, take_apart
 
 _DETERMINED = 1e-12
 
@@ -40,15 +40,62 @@ class Group(NamedTuple):
     inputs: ndarray
 
 
-class Pass(NamedTuple):
-    """Filter arrays of a group: the q sequences, then the k unknown components, as columns of means."""
+class Records(NamedTuple):
+    """Results of a group, still together.
 
-    predicted: ndarray
+    Attributes:
+        kind: of a sequence's record.
+        fields: its entries in order, for all sequences.
+        forms: for each, a word: `means` have sequences on the last axis, `each` on the only one, `shared` on none.
+    """
+
+    kind: Any
+    fields: tuple[ndarray, ...]
+    forms: str
+
+    def one(self, c: int) -> Any:
+        """The record of a sequence."""
+        split = zip(self.fields, self.forms.split(), strict=True)
+        return self.kind(*(held if form == "shared" else held[..., c] for held, form in split))
+
+    def stacked(self, count: int) -> Any:
+        """One record with a leading axis; what is shared is not copied (and read-only)."""
+        lead = {
+            "means": lambda held: np.ascontiguousarray(np.moveaxis(held, -1, 0)),
+            "each": lambda held: held,
+            "shared": lambda held: np.broadcast_to(held, (count, *held.shape)),
+        }
+        return self.kind(*(lead[form](held) for held, form in zip(self.fields, self.forms.split(), strict=True)))
+
+
+def each_group(model: LinearGaussianSSM, y: Any, inputs: Any, do: Callable[[Group], Records]) -> Any:
+    """Records of all sequences, in the form in which they were handed in."""
+    form, count, held = groups(model, y, inputs)
+    if form == "stack" and len(held) == 1:
+        return do(held[0]).stacked(count)
+    results: list[Any] = [None] * count
+    for group in held:
+        records = do(group)
+        for c, q in enumerate(group.members):
+            results[q] = records.one(c)
+    return put_together(form, results)
+
+
+class Pass(NamedTuple):
+    """Filter arrays of a group: the q sequences, then the k unknown components, as columns of means.
+
+    Covariances of step t are entry `slot[t]` of `predicted_root`, `filtered_root`, `gain` and `inverse`.
+    """
+
+    slot: ndarray
     predicted_root: ndarray
-    filtered: ndarray
     filtered_root: ndarray
-    error: ndarray
+    gain: ndarray
+    inverse: ndarray
     logs: ndarray
+    predicted: ndarray
+    filtered: ndarray
+    error: ndarray
 
 
 class Back(NamedTuple):
@@ -84,6 +131,9 @@ def groups(model: LinearGaussianSSM, y: Any, inputs: Any) -> tuple[Form, int, li
     if isinstance(y, list | tuple) and model.n_observed == 1:
         y = [held[:, None] if held.ndim == 1 else held for held in y]
     form, each = take_apart(y, 1)
+    if form == "stack" and inputs is None and not model.n_inputs and np.isfinite(y).all():
+        _check(model, each[0], None, "y[0]")
+        return form, len(each), [_whole(model, y)]
     given = [inputs] if form == "one" else [None] * len(each) if inputs is None else list(inputs)
     if len(given) != len(each):
         raise ValueError(f"there are {len(each)} sequences and inputs for {len(given)}")
@@ -106,6 +156,14 @@ def _check(model: LinearGaussianSSM, y: ndarray, u: ndarray | None, name: str) -
         check_shape("inputs", u, (len(y), model.n_inputs))
 
 
+def _whole(model: LinearGaussianSSM, y: ndarray) -> Group:
+    """A stack without gaps and inputs."""
+    count, steps, p = y.shape
+    drive, none = np.zeros((1, model.n_components, count)), np.zeros((steps, 0, count))
+    together = np.ascontiguousarray(y.transpose(1, 2, 0), np.float64)
+    return Group(list(range(count)), together, np.ones((steps, p), bool), drive, none)
+
+
 def _group(model: LinearGaussianSSM, each: list[ndarray], given: list[Any], members: list[int]) -> Group:
     y = np.stack([each[q] for q in members], axis=-1)
     steps, _, count = y.shape
@@ -121,8 +179,13 @@ def _group(model: LinearGaussianSSM, each: list[ndarray], given: list[Any], memb
     return Group(members, np.where(seen[:, :, None], y, 0.0), seen, drive, u)
 
 
-def run_filter(model: LinearGaussianSSM, group: Group) -> Pass:
+def run_filter(model: LinearGaussianSSM, group: Group, *, freeze: bool = True) -> Pass:
     """Filter a group.
+
+    Args:
+        model: the model.
+        group: of sequences.
+        freeze: compute covariances that repeat to the last bit once only, where nothing changes with time.
 
     Raises:
         ValueError: an innovation without variance; the step.
@@ -131,37 +194,54 @@ def run_filter(model: LinearGaussianSSM, group: Group) -> Pass:
     n, k = model.unknown.shape
     mean = np.concatenate([np.repeat(model.m0[:, None], q, axis=1), model.unknown], axis=1)
     y, drive = padded(model, group)
-    means, roots_shape = (steps, n, q + k), (steps, n, n)
-    empty = np.empty(means), np.empty(roots_shape), np.empty(means), np.empty(roots_shape)
-    passed = Pass(*empty, error=np.zeros((steps, p, q + k)), logs=np.zeros(steps))
-    roots = timed(model.A), timed(model.C), model.process_root, model.observation_root
-    failed = kernels.filter_roots(*roots, model.start_root, mean, drive, y, group.seen, *passed)
+    slot = np.empty(steps, np.int64)
+    predicted, filtered = np.empty((2, steps, n, n))
+    gain, inverse, logs = np.empty((steps, n, p)), np.empty((steps, p, p)), np.empty(steps)
+    fixed = timed(model.A), timed(model.C)
+    roots = model.process_root, model.observation_root, model.start_root
+    out = predicted, filtered, gain, inverse, logs, slot
+    failed, count = kernels.root_path(*fixed, *roots, group.seen, freeze and model.constant, *out)
     if failed >= 0:
         raise ValueError(f"at step {failed} the innovation has no variance in some direction: no density there")
-    return passed
+    means = np.empty((steps, n, q + k)), np.empty((steps, n, q + k)), np.empty((steps, p, q + k))
+    kernels.filter_means(*fixed, gain, inverse, slot, mean, drive, y, *means)
+    return Pass(slot, predicted[:count], filtered[:count], gain[:count], inverse[:count], logs[slot], *means)
 
 
 def padded(model: LinearGaussianSSM, group: Group) -> tuple[ndarray, ndarray]:
     """Observations and drive with the columns of the diffuse components, to which neither adds anything."""
     k = model.unknown.shape[1]
+    if not k:
+        return group.y, group.drive
     y = np.concatenate([group.y, np.zeros((*group.y.shape[:2], k))], axis=2)
     return y, np.concatenate([group.drive, np.zeros((*group.drive.shape[:2], k))], axis=2)
 
 
-def run_smoother(model: LinearGaussianSSM, group: Group, passed: Pass) -> Back:
+def run_smoother(model: LinearGaussianSSM, group: Group, passed: Pass, *, freeze: bool = True) -> Back:
     """Smooth what was filtered: by two filters, and by the RTS recursion where R cannot be inverted."""
     steps, n, q = passed.filtered.shape
-    smoothed, root = np.empty((steps, n, q)), np.empty((steps, n, n))
+    p = model.n_observed
+    smoothed = np.empty((steps, n, q))
     if not model.invertible:
-        gain, rest = np.zeros((2, steps, n, n))
-        inputs = passed.predicted, passed.filtered, passed.filtered_root
+        root, (gain, rest) = np.empty((steps, n, n)), np.zeros((2, steps, n, n))
+        inputs = passed.predicted, passed.filtered, passed.filtered_root[passed.slot]
         kernels.smooth_roots(timed(model.A), model.process_root, *inputs, smoothed, root, gain, rest)
         return Back(smoothed, root, None)
     y, drive = padded(model, group)
-    future = np.empty((steps, n + model.n_observed, n))
-    fixed = timed(model.A), timed(model.C), model.process_root, model.observation_root
-    smooth_information(*fixed, drive, y, group.seen, passed.filtered, passed.filtered_root, smoothed, root, future)
-    return Back(smoothed, root, future)
+    slot = np.empty(steps, np.int64)
+    future, carry = np.empty((2, steps, n + p, n))
+    gain, root, whiten = np.empty((steps, n, n)), np.empty((steps, n, n)), np.empty((steps, p, p))
+    fixed = timed(model.A), timed(model.C), model.process_root, model.observation_root, group.seen
+    out = future, carry, gain, root, whiten, slot
+    future_path(*fixed, passed.filtered_root, passed.slot, freeze and model.constant, *out)
+    smooth_means(drive, y, passed.filtered, slot, future, carry, gain, whiten, smoothed)
+    return Back(smoothed, root[slot], future[slot])
+
+
+def log_density(group: Group, logs: ndarray, error: ndarray) -> ndarray:
+    r"""$\log p(y_t \mid y_{<t})$, float64[T, q], from log det of the innovations' roots and `error` in their units."""
+    constant = -group.seen.sum(1) * (np.log(2 * np.pi) / 2) - logs
+    return constant[:, None] - 0.5 * np.einsum("tpq,tpq->tq", error, error)
 
 
 def gains(model: LinearGaussianSSM, group: Group, passed: Pass) -> tuple[ndarray, Start | None]:
@@ -173,29 +253,24 @@ def gains(model: LinearGaussianSSM, group: Group, passed: Pass) -> tuple[ndarray
         ValueError: the observations never determine it.
     """
     q, k = group.y.shape[2], model.unknown.shape[1]
-    constant = -group.seen.sum(1) * np.log(2 * np.pi) / 2 - passed.logs
-    e = passed.error[:, :, :q]
     if not k:
-        return constant[:, None] - 0.5 * (e * e).sum(1), None
+        return log_density(group, passed.logs, passed.error), None
+    constant = -group.seen.sum(1) * np.log(2 * np.pi) / 2 - passed.logs
     steps = len(group.y)
-    held, residual = np.zeros((0, k + q)), np.zeros(q)
-    estimate, root = np.full((steps, k, q), np.nan), np.full((steps, k, k), np.nan)
-    total, first = np.zeros((steps, q)), -1
-    for t in range(steps):
-        rows = np.concatenate([passed.error[t][:, q:], passed.error[t][:, :q]], axis=1)
-        held = np.asarray(np.linalg.qr(np.concatenate([held, rows]), mode="r"))
-        square = held[:k, :k]
-        if first < 0 and (len(square) < k or np.linalg.cond(square) > 1 / _DETERMINED):
-            continue
-        first = t if first < 0 else first
-        estimate[t] = -linalg.solve_triangular(square, held[:k, k:])
-        root[t] = linalg.solve_triangular(square, np.eye(k))
-        residual = residual + (held[k:, k:] ** 2).sum(0)
-        held = held[:k]
-        total[t] = constant[: t + 1].sum() - residual / 2 - np.log(np.abs(np.diag(square))).sum()
+    error = np.concatenate([passed.error[:, :, q:], passed.error[:, :, :q]], axis=2)
+    squares, factors = np.empty((steps, q)), np.empty((steps, k + q, k))
+    kernels.regress_start(error, squares, factors)
+    first = next((t for t in range(steps) if np.linalg.cond(factors[t, :k]) < 1 / _DETERMINED), -1)
     if first < 0:
         raise ValueError("the observations do not determine the diffuse start")
-    return np.diff(total, axis=0, prepend=np.zeros((1, q))), Start(estimate, root, first)
+    upper = factors[first:, :k].transpose(0, 2, 1)
+    right = np.concatenate([-factors[first:, k:].transpose(0, 2, 1), np.broadcast_to(np.eye(k), upper.shape)], axis=2)
+    found = np.full((steps, k, q + k), np.nan)
+    found[first:] = np.linalg.solve(upper, right)
+    determinant = np.log(np.diagonal(upper, axis1=1, axis2=2)).sum(1)
+    total = np.zeros((steps, q))
+    total[first:] = constant.cumsum()[first:, None] - squares[first:] / 2 - determinant[:, None]
+    return np.diff(total, axis=0, prepend=np.zeros((1, q))), Start(found[:, :, :q], found[:, :, q:], first)
 
 
 def with_start(mean: ndarray, root: ndarray, estimate: ndarray, spread: ndarray) -> tuple[ndarray, ndarray]:
@@ -206,7 +281,9 @@ def with_start(mean: ndarray, root: ndarray, estimate: ndarray, spread: ndarray)
     roots = np.full_like(root, np.nan)
     there = ~np.isnan(spread[:, 0, 0])
     wide = np.concatenate([root[there], columns[there] @ spread[there]], axis=2)
-    roots[there] = np.asarray(np.linalg.qr(wide.transpose(0, 2, 1), mode="r")).transpose(0, 2, 1)
+    joined = np.empty((len(wide), *root.shape[1:]))
+    kernels.join_roots(wide, joined)
+    roots[there] = joined
     return means, roots
 
 

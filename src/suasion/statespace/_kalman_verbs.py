@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,8 +11,17 @@ from numpy import ndarray
 
 from suasion.statespace._emission import Moments
 from suasion.statespace._gaussian import LinearGaussianSSM
-from suasion.statespace._kalman import Group, final, gains, groups, later, run_filter, run_smoother, with_start
-from suasion.statespace._sequences import put_together
+from suasion.statespace._kalman import (
+    Group,
+    Records,
+    each_group,
+    final,
+    gains,
+    later,
+    run_filter,
+    run_smoother,
+    with_start,
+)
 
 
 class GaussianFiltered(NamedTuple):
@@ -92,49 +100,36 @@ def square(root: ndarray) -> ndarray:
     return root @ np.swapaxes(root, -1, -2)
 
 
-def _each(model: LinearGaussianSSM, y: Any, inputs: Any, do: Callable[[Group], list[Any]]) -> Any:
-    form, count, held = groups(model, y, inputs)
-    results: list[Any] = [None] * count
-    for group in held:
-        for q, result in zip(group.members, do(group), strict=True):
-            results[q] = result
-    return put_together(form, results)
-
-
 def filter_gaussian(model: LinearGaussianSSM, y: Any, inputs: Any) -> Any:
     """`filter` of a linear-Gaussian model."""
 
-    def do(group: Group) -> list[GaussianFiltered]:
+    def do(group: Group) -> Records:
         passed = run_filter(model, group)
         increments, start = gains(model, group, passed)
-        now = passed.filtered, passed.filtered_root
-        before = passed.predicted, passed.predicted_root
+        now = passed.filtered, passed.filtered_root[passed.slot]
+        before = passed.predicted, passed.predicted_root[passed.slot]
         if start is not None:
             now = with_start(*now, start.estimate, start.root)
             before = with_start(*before, later(start.estimate), later(start.root))
-        totals = increments.sum(0)
-        return [
-            GaussianFiltered(now[0][..., c], now[1], before[0][..., c], before[1], totals[c], increments[:, c])
-            for c in range(len(group.members))
-        ]
+        held = now[0], now[1], before[0], before[1], increments.sum(0), increments
+        return Records(GaussianFiltered, held, "means shared means shared each means")
 
-    return _each(model, y, inputs, do)
+    return each_group(model, y, inputs, do)
 
 
 def smooth_gaussian(model: LinearGaussianSSM, y: Any, inputs: Any) -> Any:
     """`smooth` of a linear-Gaussian model."""
 
-    def do(group: Group) -> list[GaussianSmoothed]:
+    def do(group: Group) -> Records:
         passed = run_filter(model, group)
         increments, start = gains(model, group, passed)
         back = run_smoother(model, group, passed)
         mean, root = back.smoothed, back.smoothed_root
         if start is not None:
             mean, root = with_start(mean, root, final(start.estimate), final(start.root))
-        totals = increments.sum(0)
-        return [GaussianSmoothed(mean[..., c], root, totals[c]) for c in range(len(group.members))]
+        return Records(GaussianSmoothed, (mean, root, increments.sum(0)), "means shared each")
 
-    return _each(model, y, inputs, do)
+    return each_group(model, y, inputs, do)
 
 
 def sample_gaussian(model: LinearGaussianSSM, y: Any, rng: np.random.Generator, draws: int, inputs: Any) -> Any:
@@ -148,10 +143,11 @@ def sample_gaussian(model: LinearGaussianSSM, y: Any, rng: np.random.Generator, 
     """
     blank = replace(model, m0=np.zeros(model.n_components))
 
-    def do(group: Group) -> list[_Drawn]:
-        return [_Drawn(_draw(model, blank, group, c, rng, draws)) for c in range(len(group.members))]
+    def do(group: Group) -> Records:
+        drawn = [_draw(model, blank, group, c, rng, draws) for c in range(len(group.members))]
+        return Records(_Drawn, (np.stack(drawn, axis=-1),), "means")
 
-    held = _each(model, y, inputs, do)
+    held = each_group(model, y, inputs, do)
     return held.paths if isinstance(held, _Drawn) else tuple(one.paths for one in held)
 
 

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from suasion.statespace import _baum_welch, _covariance_form, _finite, _gaussian_em, _kalman_verbs
+from suasion.statespace import (
+    _baum_welch,
+    _covariance_form,
+    _finite,
+    _finite_score,
+    _gaussian_em,
+    _gaussian_score,
+    _kalman_verbs,
+    _maximum_likelihood,
+)
 from suasion.statespace._baum_welch import Fit
 from suasion.statespace._finite import FiniteSSM, FiniteStream
+from suasion.statespace._finite_score import FiniteScore
 from suasion.statespace._gaussian import LinearGaussianSSM
+from suasion.statespace._gaussian_score import GaussianScore
 from suasion.statespace._kalman_verbs import GaussianStream
+from suasion.statespace._nonlinear import NonlinearSSM
+from suasion.statespace._nonlinear_filter import Method, Unscented, filter_nonlinear, smooth_nonlinear
+from suasion.statespace._nonlinear_verbs import NonlinearStream, forecast_nonlinear, simulate_nonlinear
 
 Model = FiniteSSM | LinearGaussianSSM
 Form = Literal["root", "covariance"]
 
 
-def filter(model: Model, y: Any, *, inputs: Any = None, form: Form = "root") -> Any:
+def filter(
+    model: Model | NonlinearSSM, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None
+) -> Any:
     r"""What is known of the state at each step from the observations so far, $p(x_t \mid y_{1:t})$.
 
     Args:
-        model: a `FiniteSSM` or a `LinearGaussianSSM`.
+        model: a `FiniteSSM`, a `LinearGaussianSSM` or a `NonlinearSSM`.
         y: one sequence (int[T] or float64[T, d], as the model observes), a stack of them with a leading axis, or a list
             of sequences of any lengths. -1 or NaN where missing, single components too. float64[T] will do where one
             component is observed by a `LinearGaussianSSM`.
         inputs: u of a `LinearGaussianSSM` that has them, float64[T, m]; for stacks and lists one for each sequence.
         form: of a `LinearGaussianSSM`: `root`, exact for ill-conditioned models as well, or `covariance`, which is
             faster, and is not.
+        method: of a `NonlinearSSM`: `Extended()` or `Unscented()`, the latter if None. Both approximate; the
+            log-likelihood is that of the approximation.
 
     Returns:
         `FiniteFiltered`, `GaussianFiltered` or `CovarianceFiltered`; of a list a tuple of them.
@@ -40,6 +58,9 @@ def filter(model: Model, y: Any, *, inputs: Any = None, form: Form = "root") -> 
         Bryson & Schmidt (1971) for the square-root form.
     """
     _check_form(model, form)
+    if isinstance(model, NonlinearSSM):
+        return filter_nonlinear(model, y, method or Unscented(), inputs)
+    _refuse_method(method)
     if isinstance(model, LinearGaussianSSM):
         if form == "covariance":
             return _covariance_form.filter_covariance(model, y, inputs, smooth=False)
@@ -48,7 +69,9 @@ def filter(model: Model, y: Any, *, inputs: Any = None, form: Form = "root") -> 
     return _finite.filter_finite(model, y)
 
 
-def smooth(model: Model, y: Any, *, inputs: Any = None, form: Form = "root") -> Any:
+def smooth(
+    model: Model | NonlinearSSM, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None
+) -> Any:
     r"""What is known of the state at each step from all observations, $p(x_t \mid y_{1:T})$.
 
     Args:
@@ -56,6 +79,7 @@ def smooth(model: Model, y: Any, *, inputs: Any = None, form: Form = "root") -> 
         y: as in `filter`.
         inputs: as in `filter`.
         form: as in `filter`.
+        method: as in `filter`.
 
     Returns:
         `FiniteSmoothed`, `GaussianSmoothed` or `CovarianceSmoothed`; of a list a tuple of them.
@@ -64,6 +88,9 @@ def smooth(model: Model, y: Any, *, inputs: Any = None, form: Form = "root") -> 
         ValueError: as in `filter`.
     """
     _check_form(model, form)
+    if isinstance(model, NonlinearSSM):
+        return smooth_nonlinear(model, y, method or Unscented(), inputs)
+    _refuse_method(method)
     if isinstance(model, LinearGaussianSSM):
         if form == "covariance":
             return _covariance_form.filter_covariance(model, y, inputs, smooth=True)
@@ -117,7 +144,7 @@ def sample(model: Model, y: Any, rng: np.random.Generator, draws: int = 1, *, in
 
 
 def simulate(
-    model: Model, steps: int, rng: np.random.Generator, *, count: int | None = None, inputs: Any = None
+    model: Model | NonlinearSSM, steps: int, rng: np.random.Generator, *, count: int | None = None, inputs: Any = None
 ) -> Any:
     """States and observations from the model itself.
 
@@ -137,13 +164,17 @@ def simulate(
     _check_count("steps", steps)
     if count is not None:
         _check_count("count", count)
+    if isinstance(model, NonlinearSSM):
+        return simulate_nonlinear(model, steps, rng, count, inputs)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.simulate_gaussian(model, steps, rng, count, inputs)
     _refuse_inputs(inputs)
     return _finite.simulate_finite(model, steps, rng, count)
 
 
-def forecast(model: Model, y: Any, steps: int, *, inputs: Any = None) -> Any:
+def forecast(
+    model: Model | NonlinearSSM, y: Any, steps: int, *, inputs: Any = None, method: Method | None = None
+) -> Any:
     """The states and observations to come.
 
     Args:
@@ -151,6 +182,7 @@ def forecast(model: Model, y: Any, steps: int, *, inputs: Any = None) -> Any:
         y: one sequence.
         steps: h >= 1.
         inputs: float64[T + h, m]: those of the steps to come as well.
+        method: as in `filter`.
 
     Returns:
         `FiniteForecast` or `GaussianForecast`.
@@ -159,6 +191,9 @@ def forecast(model: Model, y: Any, steps: int, *, inputs: Any = None) -> Any:
         ValueError: as in `filter`; impossible observations; `steps` below 1.
     """
     _check_count("steps", steps)
+    if isinstance(model, NonlinearSSM):
+        return forecast_nonlinear(model, y, steps, method or Unscented(), inputs)
+    _refuse_method(method)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.forecast_gaussian(model, y, steps, inputs)
     _refuse_inputs(inputs)
@@ -169,25 +204,38 @@ def fit(
     model: Model,
     y: Any,
     *,
-    free: Sequence[str] | None = None,
+    method: Literal["em", "ml"] = "em",
+    free: Sequence[str] | Mapping[str, Any] | None = None,
+    tied: Sequence[Sequence[tuple[Any, ...]]] = (),
     iterations: int = 200,
     tolerance: float = 1e-9,
     prior: float = 0.0,
     inputs: Any = None,
 ) -> Fit:
-    r"""A more likely model by expectation and maximisation (EM; for a finite chain Baum-Welch), from this one.
+    r"""A more likely model, from this one.
 
-    The likelihood never falls; zeros of a transition matrix stay zeros.
+    By expectation and maximisation (`em`; for a finite chain Baum-Welch), or by a search along exact gradients (`ml`:
+    L-BFGS, then Newton steps), which needs far fewer iterations near the end, bears a singular R or Q that is not free,
+    and can free single entries and share them. Either never lowers the likelihood; zeros of a transition matrix stay
+    zeros.
 
     Args:
         model: where to start.
         y: as in `filter`.
+        method: `em` or `ml`.
         free: which parameters. Of a finite chain `initial`, `transition`, `emission`; all if None. Of a
-            `LinearGaussianSSM` A, B, C, D, Q, R, m0, P0; Q and R if None. A free one must not change with time.
+            `LinearGaussianSSM` A, B, C, D, Q, R, m0, P0; Q and R if None. A free one must not change with time. With
+            `ml` also names of the emission's parameters (`probability`, `mean`, `covariance`, `rate`), and a mapping
+            from names to bool arrays of entries that are free: any coefficients, whole distributions, whole covariances
+            or variances that nothing is correlated with.
+        tied: with `ml`, groups of what is one number: each a tuple of a parameter's name and the beginning of an index,
+            such as `(("Q", 0, 0), ("Q", 1, 1))` of free variances, or `(("covariance", 0), ("covariance", 1))`. They
+            must be equal at the start.
         iterations: at most so many, >= 0.
-        tolerance: it stops when one gains less than this times $\lvert L \rvert$, in [0, 1).
+        tolerance: it stops when one gains less than this times $\lvert L \rvert$ (`em`), or when no derivative by a
+            free coordinate is greater than this times $\max(1, \lvert L \rvert)$ (`ml`); in [0, 1).
         prior: pseudo-counts for each possible first state and each possible transition, >= 0; with them, what never
-            falls is the log-likelihood plus the log of that Dirichlet prior. For finite chains.
+            falls is the log-likelihood plus the log of that Dirichlet prior. For EM of finite chains.
         inputs: as in `filter`.
 
     Returns:
@@ -195,36 +243,82 @@ def fit(
 
     Raises:
         ValueError: as in `filter`; impossible observations; a state that dies, or a Gaussian that collapses; which. R
-            of a `LinearGaussianSSM` has no inverse, or loses it on the way.
-        ArithmeticError: the likelihood fell by more than rounding.
+            of a `LinearGaussianSSM` has no inverse, or loses it on the way (`em`). A free covariance is singular at the
+            start, or what is tied differs there (`ml`).
+        ArithmeticError: the likelihood fell by more than rounding, or the search met no model.
 
     References:
-        Baum, Petrie, Soules & Weiss (1970); Rabiner (1989); Shumway & Stoffer (1982).
+        Baum, Petrie, Soules & Weiss (1970); Rabiner (1989); Shumway & Stoffer (1982); Koopman & Shephard (1992).
     """
     if iterations < 0 or not 0 <= tolerance < 1 or not 0 <= prior < np.inf:
         raise ValueError(f"iterations is {iterations}, tolerance {tolerance!r}, prior {prior!r}: see their ranges")
+    if prior and (method == "ml" or isinstance(model, LinearGaussianSSM)):
+        raise ValueError("a prior of pseudo-counts is for EM of finite chains")
+    if isinstance(model, FiniteSSM):
+        _refuse_inputs(inputs)
+    if method == "ml":
+        return _maximum_likelihood.maximise(model, y, free, tied, iterations, tolerance, inputs)
+    if method != "em":
+        raise ValueError(f"method is {method!r}: must be em or ml")
+    if tied or isinstance(free, Mapping):
+        raise ValueError("EM frees whole parameters: entries and ties are for method='ml'")
     if isinstance(model, LinearGaussianSSM):
-        if prior:
-            raise ValueError("a prior of pseudo-counts is for finite chains")
         return _gaussian_em.fit_gaussian(model, y, free, iterations, tolerance, inputs)
-    _refuse_inputs(inputs)
     return _baum_welch.fit_finite(model, y, free, iterations, tolerance, prior)
 
 
-def online(model: Model) -> FiniteStream | GaussianStream:
+def score(model: Model, y: Any, *, inputs: Any = None) -> GaussianScore | FiniteScore:
+    r"""The log-likelihood and its exact derivatives by all parameters, for about the price of smoothing.
+
+    By Fisher's identity, $\nabla \log p(y) = E[\nabla \log p(x, y) \mid y]$.
+
+    Args:
+        model: as in `filter`; a `LinearGaussianSSM` may have a diffuse start and singular Q, R and P0.
+        y: as in `filter`; of several sequences the log-likelihoods are added.
+        inputs: as in `filter`.
+
+    Returns:
+        `GaussianScore` or `FiniteScore`.
+
+    Raises:
+        ValueError: as in `filter`; impossible observations.
+
+    References:
+        Koopman & Shephard (1992).
+    """
+    if isinstance(model, LinearGaussianSSM):
+        return _gaussian_score.score_gaussian(model, y, inputs)
+    _refuse_inputs(inputs)
+    return _finite_score.score_finite(model, y)
+
+
+def online(
+    model: Model | NonlinearSSM, *, method: Method | None = None
+) -> FiniteStream | GaussianStream | NonlinearStream:
     """A stream: `step(y)` takes one observation more and gives the filtered state, in constant memory.
 
     Args:
         model: as in `filter`.
+        method: as in `filter`.
     """
+    if isinstance(model, NonlinearSSM):
+        return NonlinearStream(model, method or Unscented())
+    _refuse_method(method)
     return GaussianStream(model) if isinstance(model, LinearGaussianSSM) else FiniteStream(model)
 
 
-def _check_form(model: Model, form: Form) -> None:
+def _check_form(model: Model | NonlinearSSM, form: Form) -> None:
     if form not in get_args(Form):
         raise ValueError(f"form is {form!r}: must be one of {', '.join(get_args(Form))}")
     if form != "root" and isinstance(model, FiniteSSM):
         raise ValueError(f"form is {form!r}, and a finite chain has no covariances")
+    if form != "root" and isinstance(model, NonlinearSSM):
+        raise ValueError(f"form is {form!r}, and a NonlinearSSM is filtered by roots only")
+
+
+def _refuse_method(method: Method | None) -> None:
+    if method is not None:
+        raise ValueError(f"method is {method!r}, and this model is filtered exactly")
 
 
 def _refuse_inputs(inputs: Any) -> None:
