@@ -48,6 +48,7 @@ def both(monkeypatch, *arguments, **asked):
         {"steps": 700, "time_limit": 3, "runs": 37, "discount": 1.0},
         {"episodes": 25, "checkpoints": [3, 4], "time_limit": 40, "block": 5},
         {"episodes": 300, "time_limit": 2, "runs": 20, "block": 33},
+        {"steps": 2000, "time_limit": 2, "runs": 21},
         {"steps": 350, "epsilon": 0.0, "block": 1, "start": 1.0},
         {"steps": 350, "epsilon": 1.0, "integer": True, "threads": 1},
     ],
@@ -73,9 +74,10 @@ def test_lockstep_is_what_runs_where_it_can_and_only_there(monkeypatch):
     compiled = []
     monkeypatch.setattr(playing, "lockstep", lambda *key: compiled.append(key) or lockstep(*key))
     mdp = grown(0, 7, 3, 3, 5, False)
-    learn(mdp, QLearning(), discount=0.9, steps=10, exact=False)
+    learn(mdp, QLearning(), discount=0.9, runs=3, steps=10, exact=False)
     assert compiled == [(LOCKSTEP[2], 3)]
-    learn(mdp, QLearning(exploration=EpsilonGreedy(ties="first")), discount=0.9, steps=10, exact=False)
+    learn(mdp, QLearning(), discount=0.9, runs=2, steps=10, exact=False)
+    learn(mdp, QLearning(exploration=EpsilonGreedy(ties="first")), discount=0.9, runs=3, steps=10, exact=False)
     assert len(compiled) == 1
 
 

@@ -13,6 +13,7 @@ from suasion.td import (
     Constant,
     DoubleQLearning,
     EpsilonGreedy,
+    ExpectedSarsa,
     Linear,
     MonteCarlo,
     MonteCarloControl,
@@ -59,23 +60,18 @@ def test_threads_blocks_checkpoints_and_runs_change_nothing(models, rule):
     assert (looked.q[:, 0] == 0).all()
 
 
-def test_turns_of_one_step_change_nothing(models):
-    from suasion.td._choices import UNIFORM
-    from suasion.td._kernels import Q_LEARNING, learner
-    from suasion.td._learn import _asked, _budget
-    from suasion.td._play import prepared
-    from suasion.td._simulator import tables
+@pytest.mark.parametrize("rule", [Sarsa, ExpectedSarsa, QLearning])
+def test_jumps_change_nothing(models, rule, monkeypatch):
+    """In a model without chance one run takes the loop with jumps; ties, exploration and cuts are as without."""
+    from suasion.td import _play
 
-    mdp = models["varied"]()
-    held, asked = tables(mdp), _asked(QLearning(), 0.9, 40)
-    assert asked.acting == UNIFORM
-    found = []
-    for burst in (1, 7, 10**6):
-        budget = _budget(5, None, 40, 40, None, 1, 5)
-        runs = prepared(Q_LEARNING, asked, np.zeros(mdp.n_choices), 3, 5, budget, held)
-        learner(Q_LEARNING, 0, True)(0, 5, burst, 10**9, 40, held, runs, asked)
-        found.append(runs.q.tobytes() + runs.returns.tobytes())
-    assert found[0] == found[1] == found[2]
+    asked = {"discount": 1.0, "runs": 2, "steps": 3000, "time_limit": 50, "exact": False}
+    fast = learn(models["cliff"](), rule(step_size=0.5), **asked)
+    plain = _play.learner
+    monkeypatch.setattr(_play, "learner", lambda *key: plain(*key[:4], False))
+    slow = learn(models["cliff"](), rule(step_size=0.5), **asked)
+    assert fast.q.tobytes() == slow.q.tobytes()
+    assert fast.returns.tobytes() == slow.returns.tobytes()
 
 
 def test_episodes_and_steps_tell_the_same_story(models):

@@ -371,7 +371,8 @@ class MonteCarlo:
 
     - ordinary: $\rho_t \rho_{t+1} \cdots \rho_{T-1} G_t$ in the place of $G_t$; no bias, and much variance;
     - weighted: the mean of $G_t$ with these products as weights; a bias that vanishes, and far less variance;
-    - per-decision: $\tilde G_t = \rho_t (R_{t+1} + \gamma \tilde G_{t+1})$; no bias; which of the two varies less depends on the model.
+    - per-decision: $\tilde G_t = \rho_t (R_{t+1} + \gamma \tilde G_{t+1})$; no bias; which varies
+      less depends on the model.
 
     Attributes:
         visits: of a state in one episode: the first only, or every one.

@@ -151,7 +151,7 @@ class _Player:
         self.mailbox.outcome[2 * choice] = (float(reward), *self._row(observation, bool(terminated)))
         asked = self.cut if truncated and not terminated else self.asked
         steps, forever = int(held.steps[run]) + 1, np.iinfo(np.int64).max
-        self.kernel(run, run + 1, 1, steps, forever, self.mailbox, held, asked)
+        self.kernel(run, run + 1, steps, forever, self.mailbox, held, asked)
         if self.budget.episodes and held.clock[run] >= _LONGEST:
             raise ValueError(
                 f"episode {int(held.episodes[run])} of run {run} has not ended after {_LONGEST} steps: give time_limit"

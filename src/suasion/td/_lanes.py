@@ -80,7 +80,10 @@ def any_best(best, count, number, epsilon):
 
 @functools.cache
 def lockstep(rule: int, choices: int) -> Kernel:
-    """The loop for a rule of `LOCKSTEP`, as `learner`'s with the same arguments.
+    """The loop for a rule of `LOCKSTEP`.
+
+    It takes what `learner`'s takes, and before it whether all runs stop with the first that has as many episodes as may
+    be: so that lists can be made longer for all, rather than one by one while the others' places stay empty.
 
     Args:
         rule: which.
@@ -91,7 +94,7 @@ def lockstep(rule: int, choices: int) -> Kernel:
     # By NumPy's rules for division: a test for 0 would keep the compiler from using vectors.
     @njit(cache=True, nogil=True, error_model="numpy")
     @typing.no_type_check
-    def kernel(first, last, burst, until_steps, until_episodes, tables, runs, asked):
+    def kernel(together, first, last, until_steps, until_episodes, tables, runs, asked):
         outcome, threshold, stride = tables.outcome, tables.threshold, tables.stride
         alpha, discount, epsilon, limit = asked.step_size[1], asked.discount, asked.level[1], asked.limit
         size = runs.q.shape[2]
@@ -101,7 +104,7 @@ def lockstep(rule: int, choices: int) -> Kernel:
         s, i, x = np.empty(2 * LANES, np.uint64), np.empty(8 * LANES, np.int64), np.empty(4 * LANES)
         for k in range(LANES):
             i[BASE + k] = k * wide
-        to_come, playing = first, 0
+        to_come, playing, full = first, 0, False
         while True:
             while playing < LANES and to_come < last:
                 r = to_come
@@ -114,7 +117,7 @@ def lockstep(rule: int, choices: int) -> Kernel:
                 i[CHOICE + k], i[CLOCK + k] = runs.choice[r], runs.clock[r]
                 x[TOTAL + k], x[WORTH + k] = runs.total[r, 0], runs.total[r, 1]
                 s[S0 + k], s[S1 + k] = runs.rng[r, 0], runs.rng[r, 1]
-            if playing == 0:
+            if playing == 0 or full:
                 break
             begins = 0
             for k in range(playing):
@@ -190,11 +193,12 @@ def lockstep(rule: int, choices: int) -> Kernel:
                         i[CLOCK + k], i[CHOICE + k] = 0, -1
                         i[FRESH + begins] = k
                         begins += 1
+            full = stopped and together
             k = 0
             while k < playing:
                 i[LEFT + k] -= t
                 r = i[RUN + k]
-                if i[LEFT + k] > 0 and runs.episodes[r] < until_episodes:
+                if i[LEFT + k] > 0 and runs.episodes[r] < until_episodes and not full:
                     k += 1
                     continue
                 runs.q[r, 0] = q[i[BASE + k] : i[BASE + k] + size]

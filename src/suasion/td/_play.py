@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,7 +37,7 @@ from suasion.td._simulator import Tables
 _FOREVER = 1 << 62
 _LONGEST = 10_000_000  # steps of an episode after which it is said not to end
 _MOST = 1 << 26  # steps that Monte Carlo remembers, of all runs together: a gigabyte
-_BURST = _FOREVER  # one run after the other was faster than turns, on every model measured
+_LANES_FROM = 3  # runs: one or two are faster one after the other
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Budget:
         episodes: whether they count episodes.
         time_limit: steps after which an episode is cut off, or None.
         threads: that share the runs.
-        block: runs that are played by one thread at a time.
+        block: runs that are played by one thread at a time, at most.
     """
 
     checkpoints: Int64[ndarray, "_"]
@@ -74,7 +75,7 @@ def play(
         ValueError: an episode does not end; the run, with its steps.
     """
     held = prepared(rule, asked, first, seed, runs, budget, tables)
-    kernel = _kernel(rule, tables, asked)
+    kernel = _kernel(rule, tables, asked, runs, budget)
     with ThreadPoolExecutor(budget.threads) as pool:
         for i, goal in enumerate(budget.checkpoints):
             held = _advance(kernel, tables, held, rule, asked, int(goal), budget, pool)
@@ -93,6 +94,7 @@ def _advance(
     pool: ThreadPoolExecutor,
 ) -> Runs:
     """Play until each run has come to a checkpoint."""
+    size = min(budget.block, -(-len(held.steps) // budget.threads))
     while True:
         played = held.episodes if budget.episodes else held.steps
         waiting = played < goal
@@ -103,10 +105,10 @@ def _advance(
         ended = goal if budget.episodes else held.returns.shape[1]
 
         def block(start: int, held: Runs = held, until: int = until, ended: int = ended) -> None:
-            last = min(start + budget.block, len(held.steps))
-            kernel(start, last, _BURST, until, ended, tables, held, asked)
+            last = min(start + size, len(held.steps))
+            kernel(start, last, until, ended, tables, held, asked)
 
-        list(pool.map(block, range(0, len(held.steps), budget.block)))
+        list(pool.map(block, range(0, len(held.steps), size)))
         waits = rule in (EPISODE, WEIGHED_EPISODE)
         full = waits and held.held.max() == held.listed.shape[1] and held.listed.size >= _MOST
         if full or ((budget.episodes or waits) and (held.clock >= _LONGEST).any()):
@@ -118,18 +120,25 @@ def _advance(
 
 
 def with_room(held: Runs, rule: int, budget: Budget) -> Runs:
-    """Twice the room for what has none left."""
-    if not budget.episodes and (held.episodes == held.returns.shape[1]).any():
-        held = held._replace(returns=_doubled(held.returns), lengths=_doubled(held.lengths))
+    """More room for what has none left: twice as much, or for episodes what they will need if they go on as they do."""
+    room = held.returns.shape[1]
+    if not budget.episodes and (full := held.episodes == room).any():
+        needed = int(1.2 * room * budget.checkpoints[-1] / held.steps[full].min())
+        room = min(max(needed, 2 * room), 8 * room)
+        held = held._replace(returns=_wider(held.returns, room), lengths=_wider(held.lengths, room))
     if rule in (EPISODE, WEIGHED_EPISODE) and (held.held == held.listed.shape[1]).any():
-        held = held._replace(listed=_doubled(held.listed), rewards=_doubled(held.rewards))
+        more = 2 * held.listed.shape[1]
+        held = held._replace(listed=_wider(held.listed, more), rewards=_wider(held.rewards, more))
         if rule == WEIGHED_EPISODE:
-            held = held._replace(memory=held.memory._replace(ratios=_doubled(held.memory.ratios)))
+            held = held._replace(memory=held.memory._replace(ratios=_wider(held.memory.ratios, more)))
     return held
 
 
-def _doubled(rows: ndarray) -> ndarray:
-    return np.concatenate([rows, np.zeros_like(rows)], axis=1)
+def _wider(rows: ndarray, width: int) -> ndarray:
+    """The same rows with zeros behind them."""
+    wide = np.zeros((len(rows), width), rows.dtype)
+    wide[:, : rows.shape[1]] = rows
+    return wide
 
 
 def prepared(
@@ -185,12 +194,12 @@ def _memory(rule: int, asked: Asked, runs: int, size: int, recent: int, tables: 
     )
 
 
-def _kernel(rule: int, tables: Tables, asked: Asked) -> Kernel:
+def _kernel(rule: int, tables: Tables, asked: Asked, runs: int, budget: Budget) -> Kernel:
     """The fastest that there is for the rule and the model."""
     choices, simple = _equal(tables), plain(asked)
-    if rule in LOCKSTEP and simple and choices > 1 and tables.stride:
-        return lockstep(rule, choices)
-    return learner(rule, choices, simple, asked.acting == UPPER)
+    if rule in LOCKSTEP and simple and choices > 1 and tables.stride and runs >= _LANES_FROM:
+        return functools.partial(lockstep(rule, choices), not budget.episodes)
+    return learner(rule, choices, simple, asked.acting == UPPER, tables.stride == 1)
 
 
 def _equal(tables: Tables) -> int:
