@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+FILES  ?= 1000000
+SEED   ?= 1
 
-.PHONY: demo test test-all check floors types lint bench clean
+.PHONY: demo test test-all fuzz check floors types lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "suasion needs Python 3.11 or newer")'
@@ -20,6 +22,9 @@ test: $(STAMP)       ## everything but what is marked slow
 
 test-all: $(STAMP)   ## the slow tests too
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: $(STAMP)       ## a million mutated files for each reader of tests/records/fuzz.py; FILES= and SEED= change that
+	$(BIN)/python tests/records/fuzz.py --files $(FILES) --seed $(SEED)
 
 check: $(STAMP) lint floors types
 

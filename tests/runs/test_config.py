@@ -41,7 +41,7 @@ learners = st.fixed_dictionaries(
 rest = st.fixed_dictionaries(
     {
         "game": st.sampled_from(sorted(catalogue())),
-        "map": st.one_of(st.none(), st.text()),
+        "map": st.one_of(st.none(), st.text().map("\n{}".format)),
         "agents": st.one_of(st.none(), st.integers(1, 9)),
         "options": st.sampled_from([(), (("hit_cost", 50.0),), (("delay", 2.0), ("symbols", 4.0))]),
         "rewards": st.sampled_from([(("extrinsic", "1"),), (("extrinsic", "0.5/1"), ("shared", "0@0,1@500"))]),
@@ -284,3 +284,13 @@ def test_updates_are_whole_rows(tiny: Any) -> None:
     assert tiny(steps=48).updates == 6
     assert tiny(steps=49).updates == 7
     assert tiny(steps=49, log_every=3).updates == 9
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "map.txt", "harvest.json", ""])
+def test_a_run_does_not_lead_to_other_files(name: str) -> None:
+    """What a run's file holds is text, never the path of another file."""
+    plain = configure("harvest").to_json()
+    with pytest.raises(ConfigError, match="the text of a map has several lines, and a path is none"):
+        RunConfig.from_json(plain | {"map": name})
+    with pytest.raises(ConfigError, match=f"game is {name!r}, not one of harvest, cleanup"):
+        RunConfig.from_json(plain | {"game": name})

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from suasion.cli import main
+from suasion.games import make
 from suasion.records import RecordError, find_runs, hold_run, is_held, read_episode
 from suasion.runs import ConfigError, RunConfig, cast, evaluate_run, load_run, train
+from suasion.runs._cast import Seats, Uniform, _script
 from suasion.runs._evaluate import bootstrap
 
 
@@ -84,8 +86,42 @@ def test_casts_that_cannot_be(trained: Path) -> None:
         cast([(run, 0), (elsewhere, 1)])
     with pytest.raises(ConfigError, match="no agents"):
         cast([])
+    with pytest.raises(ConfigError, match="scripts alone"):
+        cast(["defect", "defect"])
+    with pytest.raises(ConfigError, match="script 'cleaner' plays Cleanup, not prisoners-dilemma"):
+        cast([(run, 0), "cleaner"])
+    with pytest.raises(ConfigError, match=r"unknown script 'defekt' \(did you mean 'defect'\?\); in prisoners-dilemma"):
+        cast([(run, 0), "defekt"])
     with pytest.raises(ConfigError, match="episodes is 0"):
         evaluate_run(run, episodes=0)
+
+
+def test_scripts_take_their_places(trained: Path) -> None:
+    run = load_run(trained)
+    alone = evaluate_run(cast([(run, 0), (run, 1)]), episodes=4).episodes
+    found = evaluate_run(cast([(run, 0), "defect"]), episodes=4).episodes
+    names = found[0].actions_names
+    assert all((episode.actions[:, 1] == names.index("defect")).all() for episode in found)
+    assert {names[action] for episode in found for action in episode.actions[:, 0]} == {"cooperate", "defect"}
+    assert found[0].note.endswith("agent 1: agent 1 of prisoners-dilemma extrinsic seed 0; agent 2: script defect")
+    # The pay is that of what was done, and agent 1 saw it: its view shows the joint action of the round before.
+    pays = np.array(run.experiment.game.payoffs, np.float32)
+    for episode in (*found, *alone):
+        np.testing.assert_array_equal(episode.rewards, pays[tuple(episode.actions.T)])
+        np.testing.assert_array_equal(episode.boards[1:, 0], episode.actions + 1)
+    turned = evaluate_run(cast(["cooperate", (run, 1)]), episodes=4).episodes
+    assert all((episode.actions[:, 0] == names.index("cooperate")).all() for episode in turned)
+
+
+def test_scripts_of_two_kinds_act_on_the_state() -> None:
+    game = make("harvest", agents=3)
+    forager, chance = _script("sustainable", game), Uniform(game)
+    state, key = jax.jit(game.reset)(jax.random.key(1)), jax.random.key(2)
+    keys = jax.random.split(key, 2)
+    actions = Seats((forager, None, chance))(key, state)
+    assert actions.tolist() == [int(forager(keys[0], state)[0]), -1, int(chance(keys[1], state)[2])]
+    seen = {int(action) for k in range(40) for action in chance(jax.random.key(k), state)}
+    assert seen == set(range(len(game.spec.actions)))
 
 
 def test_the_command(trained: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,8 +135,11 @@ def test_the_command(trained: Path, other: Path, tmp_path: Path, capsys: pytest.
     players = ["--agents", f"{path}:0", f"{other}:1", "--episodes", "2"]
     assert main(["evaluate", *players, "--out", str(together)]) == 0
     assert all(read_episode(file).game == "prisoners-dilemma" for file in (together / "episodes").iterdir())
+    players = ["--agents", f"{path}:0", "script:random", "--episodes", "2"]
+    assert main(["evaluate", *players, "--out", str(tmp_path / "scripted")]) == 0
     for wrong, words in (
         ([], "name a run"),
+        (["--agents", f"{path}:0", "script:forager", "--out", "x"], "plays Harvest and Cleanup, not prisoners-dilemma"),
         (players, "--agents needs --out"),
         (["--agents", "run", "--out", "x"], "write RUN:AGENT"),
     ):

@@ -1,11 +1,13 @@
 """Episodes of a run are whole, reproducible, and written as records."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from suasion.cli import main
 from suasion.records import RecordError, read_episode
 from suasion.runs import ConfigError, load_run, measures, play_run, write_episodes
 
@@ -50,3 +52,33 @@ def test_what_cannot_be_played(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
     with pytest.raises(RecordError, match="has no checkpoint yet"):
         load_run(tmp_path / "run")
+
+
+def test_films_by_their_ending(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    assert main(["render", str(run), "--out", str(tmp_path / "new folder" / "film.png")]) == 0
+    assert (tmp_path / "new folder" / "film.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["render", str(run), "--to", "apng", "--episodes", "2", "--out", str(tmp_path / "films")]) == 0
+    assert [path.suffix for path in (tmp_path / "films").iterdir()] == [".png", ".png"]
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    for options, words in (
+        (["--out", str(tmp_path / "film.mp4")], "install suasion[video]"),
+        (["--to", "mp4"], "install suasion[video]"),
+        (["--to", "gif", "--out", str(tmp_path / "film.mp4")], "name different kinds of film"),
+        (["--episodes", "2", "--out", str(tmp_path / "film.gif")], "is one file, for 2 episodes"),
+    ):
+        assert main(["render", str(run), *options]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_run_of_a_newer_format(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"format": 1', '"format": 2'))
+    for command in ("evaluate", "render", "influence"):
+        assert main([command, str(run)]) == 2
+        assert "config.json: format 2, newer than this program (it reads 1)" in capsys.readouterr().err

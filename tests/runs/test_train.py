@@ -177,7 +177,9 @@ def test_a_planted_nan_stops_the_run_and_costs_nothing(tiny: Tiny, tmp_path: Pat
         return update(experiment, learner)
 
     monkeypatch.setattr(module, "_update", poisoned)
-    with pytest.raises(TrainingError, match=r"action/\w+\[0\] is not a finite number at step 32 .* that of step 24$"):
+    with pytest.raises(
+        TrainingError, match=r"action/\w+\[0\] is not a finite number after update 4, at step 32 .* that of step 24$"
+    ):
         train(tiny(), tmp_path, checkpoint_seconds=1e-9)
     rows = read_metrics(tmp_path / "metrics.jsonl").rows
     assert "action/policy_loss[0]" in rows[-1]["non_finite"]
@@ -198,7 +200,7 @@ def test_bad_parameters_are_never_saved(tiny: Tiny, tmp_path: Path, monkeypatch:
         return learner, report
 
     monkeypatch.setattr(module, "_update", poisoned)
-    with pytest.raises(TrainingError, match=r"^params/policy/.* at step 16: .* that of step 8$"):
+    with pytest.raises(TrainingError, match=r"^params/policy/.* after update 2, at step 16: .* that of step 8$"):
         train(tiny(), tmp_path, checkpoint_seconds=1e-9)
 
 

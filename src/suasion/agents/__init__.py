@@ -36,6 +36,7 @@ from suasion.agents._rewards import Shared as Shared
 from suasion.agents._rollout import Acted as Acted
 from suasion.agents._rollout import Actors as Actors
 from suasion.agents._rollout import Finished as Finished
+from suasion.agents._rollout import Script as Script
 from suasion.agents._rollout import Tally as Tally
 from suasion.agents._rollout import act as act
 from suasion.agents._rollout import begin as begin

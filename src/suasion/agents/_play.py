@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from suasion.agents._rollout import begin, rollout
+from suasion.agents._rollout import Script, begin, rollout
 from suasion.agents._trajectory import Trajectory
 from suasion.games import Game
 from suasion.networks import Network, Policy
@@ -49,10 +49,11 @@ def play(
     episodes: int,
     *,
     greedy: bool = False,
+    script: Script | None = None,
 ) -> Played:
     """Complete episodes of a game with a time limit, all in lockstep, without learning.
 
-    Compile it: `jax.jit(play, static_argnums=(0, 1, 4), static_argnames="greedy")`.
+    Compile it: `jax.jit(play, static_argnums=(0, 1, 4), static_argnames=("greedy", "script"))`.
 
     Args:
         game: with a horizon; games that can terminate before it are not supported.
@@ -61,6 +62,8 @@ def play(
         key: of first states, actions and the game.
         episodes: e.
         greedy: the most probable action instead of a sampled one.
+        script: `script(key, state)` gives the actions of agents that do not follow the policy, -1 for the others;
+            hashable.
 
     Raises:
         ValueError: the game has no horizon.
@@ -69,7 +72,9 @@ def play(
         raise ValueError(f"{game.spec.name} has no time limit: its episodes cannot be played to the end")
     key_begin, key_steps = jax.random.split(key)
     actors = begin(game, policy, params, key_begin, episodes, staggered=False)
-    _, trajectory, _ = rollout(game, policy, params, actors, key_steps, game.spec.horizon, states=True, greedy=greedy)
+    _, trajectory, _ = rollout(
+        game, policy, params, actors, key_steps, game.spec.horizon, states=True, greedy=greedy, script=script
+    )
     # The last state was reset in the rollout: its step is played again.
     before = jax.tree.map(lambda x: x[-1], trajectory.states)
     last, _ = jax.vmap(game.step)(trajectory.key[-1], before, trajectory.symbols["action"][-1])

@@ -5,7 +5,8 @@ Letters of the shapes: t steps, b environments, n agents.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from suasion.agents._trajectory import Trajectory
 from suasion.games import Game, Step
 from suasion.networks import Memory, Network, Observation, Policy, in_slots, log_probability, pairs_in_slots
+
+# `script(key, state)`: actions of one environment's agents that do not come from the policy; -1 for those that do.
+Script: TypeAlias = Callable[[Key[Array, ""], Any], Int[Array, " n"]]
 
 
 class Tally(NamedTuple):
@@ -129,6 +133,7 @@ def act(
     key: Key[Array, ""],
     *,
     greedy: bool = False,
+    fixed: Int[Array, "b n"] | None = None,
 ) -> Acted:
     """Every agent acts, stage after stage; later stages see what earlier ones chose.
 
@@ -140,6 +145,7 @@ def act(
         start: where a new episode begins.
         key: of the samples.
         greedy: take the most probable symbol instead of sampling.
+        fixed: actions that stand already; -1 where the policy chooses.
     """
     features = policy.features(params, observation)
     stage_of = policy.stage_of
@@ -151,6 +157,8 @@ def act(
             head: jnp.argmax(output.logits, -1) if greedy else jax.random.categorical(k, output.logits)
             for (head, output), k in zip(outputs.items(), keys, strict=True)
         }
+        if fixed is not None:
+            symbols["action"] = jnp.where(fixed >= 0, fixed, symbols["action"])
         now = Acted(
             memory=new,
             observation=observation,
@@ -178,6 +186,7 @@ def rollout(
     *,
     states: bool = False,
     greedy: bool = False,
+    script: Script | None = None,
 ) -> tuple[Actors, Trajectory, Finished]:
     """t steps of b environments.
 
@@ -193,6 +202,7 @@ def rollout(
         steps: t.
         states: keep the game's states, so that steps can be played again.
         greedy: take the most probable symbols instead of sampling.
+        script: chooses some agents' actions in the policy's place, from the whole state; others see them as any action.
 
     Returns:
         the environments after the last step, the trajectory (its `auxiliary` still empty), and what the episodes
@@ -200,19 +210,21 @@ def rollout(
     """
     environments = actors.start.shape[0]
     initial_memory = actors.memory
-    key_policy, key_game, key_end, key_last = jax.random.split(key, 4)
+    key_policy, key_game, key_end, key_last, *key_script = jax.random.split(key, 4 if script is None else 5)
     # All keys before the loop: cheaper than splitting in every step.
     keys = (
         jax.random.split(key_policy, steps),
         jax.random.split(key_game, (steps, environments)),
         jax.random.split(key_end, steps),
+        None if script is None else jax.random.split(key_script[0], (steps, environments)),
     )
 
-    def one(carry: tuple[Actors, Finished], keys: tuple[Array, Array, Array]) -> tuple[Any, dict[str, Any]]:
+    def one(carry: tuple[Actors, Finished], keys: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
         actors, finished = carry
-        key_policy, keys_game, key_end = keys
+        key_policy, keys_game, key_end, keys_script = keys
         seen = observe(game, policy, actors)
-        acted = act(policy, params, actors.memory, seen, actors.start, key_policy, greedy=greedy)
+        fixed = None if script is None else jax.vmap(script)(keys_script, actors.state)
+        acted = act(policy, params, actors.memory, seen, actors.start, key_policy, greedy=greedy, fixed=fixed)
         state, step = jax.vmap(game.step)(keys_game, actors.state, acted.symbols["action"])
         after, finished = _after(actors, acted, state, step, finished)
         value, after = _end(game, policy, params, after, step, key_end)

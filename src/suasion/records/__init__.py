@@ -11,6 +11,7 @@ raise `RecordError` for values that cannot be written, and `OSError` where the d
 """
 
 from suasion.records._checkpoint import Checkpoint as Checkpoint
+from suasion.records._checkpoint import drop_checkpoints as drop_checkpoints
 from suasion.records._checkpoint import newest_checkpoint as newest_checkpoint
 from suasion.records._checkpoint import save_checkpoint as save_checkpoint
 from suasion.records._disk import RecordError as RecordError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from suasion.records._disk import RecordError
+from suasion.records._disk import RecordError, make_folder, remove
 from suasion.records._envelope import read_envelope, write_envelope
 
 _KIND = "checkpoint"
@@ -63,12 +63,23 @@ def save_checkpoint(
     if keep < 1:
         raise RecordError(f"keep is {keep}; must be at least 1")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"checkpoint-{step:012d}.suasion"
     write_envelope(path, _KIND, arrays, {"step": step, "state": dict(header)})
-    for _, old in [entry for entry in _files(folder) if entry[0] <= step][keep:]:
-        old.unlink()
+    drop_checkpoints(folder, step, keep)
     return path
+
+
+def drop_checkpoints(folder: str | Path, step: int, keep: int = 3) -> None:
+    """Remove the oldest checkpoints beyond `keep`, those of a step after `step` not counted and left alone.
+
+    `save_checkpoint` ends with it; a run that goes on begins with it, as the process before may have died in between.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    for _, old in [entry for entry in _files(Path(folder)) if entry[0] <= step][keep:]:
+        remove(old)
 
 
 def newest_checkpoint(folder: str | Path) -> Checkpoint | None:

@@ -1,4 +1,8 @@
-"""Whole files or none: atomic writing, bounded reading."""
+"""Whole files or none: atomic writing, bounded reading.
+
+Every change that this room makes on a disk goes through `os` here: the tests put another one in its place, whose N-th
+operation fails, or at whose N-th operation the process dies.
+"""
 
 import itertools
 import os
@@ -46,9 +50,44 @@ def write_whole(path: str | Path, pieces: Iterable[bytes | bytearray | memoryvie
             os.close(descriptor)
         os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        remove(partial, missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def open_to_grow(path: str | Path) -> int:
+    """A descriptor for a file that is read, cut and appended to; made if missing.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    return os.open(path, flags, 0o666)
+
+
+def cut(descriptor: int, size: int) -> None:
+    """Cut a file to its first `size` bytes, and go on writing there."""
+    os.ftruncate(descriptor, size)
+    os.lseek(descriptor, size, os.SEEK_SET)
+
+
+def flush(descriptor: int) -> None:
+    """Have the disk itself hold what was written."""
+    os.fsync(descriptor)
+
+
+def remove(path: Path, *, missing_ok: bool = False) -> None:
+    """Remove a file."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing."""
+    os.makedirs(path, exist_ok=True)
 
 
 def write_all(descriptor: int, piece: bytes | bytearray | memoryview) -> None:
@@ -88,7 +127,7 @@ def sweep(folder: str | Path) -> tuple[Path, ...]:
         return ()
     left = sorted(entry for entry in folder.iterdir() if entry.name.startswith(PARTIAL) and not entry.is_dir())
     for entry in left:
-        entry.unlink()
+        remove(entry)
     return tuple(left)
 
 

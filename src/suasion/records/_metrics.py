@@ -1,6 +1,7 @@
 """Metrics: one JSON object a line, appended and flushed; only a function of the step, so equal runs leave
 equal bytes."""
 
+import errno
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from suasion.records import _json
-from suasion.records._disk import RecordError, open_regular, write_all
+from suasion.records._disk import RecordError, cut, flush, open_regular, open_to_grow, write_all
 
 LONGEST_LINE = 2**20  # bytes
 _DEEPEST_LIST = 8
@@ -61,13 +62,11 @@ class MetricsWriter:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():
             raise RecordError(f"{path}: not a regular file")
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(self.path, flags, 0o666)
+        self._descriptor = open_to_grow(self.path)
         self._last_step = -1
         try:
             self.offset = self._end_of_lines() if offset is None else self._checked(offset)
-            os.ftruncate(self._descriptor, self.offset)
-            os.lseek(self._descriptor, self.offset, os.SEEK_SET)
+            cut(self._descriptor, self.offset)
         except BaseException:
             self.close()
             raise
@@ -94,16 +93,27 @@ class MetricsWriter:
         try:
             write_all(self._descriptor, line)
         except BaseException:
-            os.ftruncate(self._descriptor, self.offset)
-            os.lseek(self._descriptor, self.offset, os.SEEK_SET)
+            cut(self._descriptor, self.offset)
             raise
         self.offset += len(line)
         self._last_step = int(step)
 
     def sync(self) -> None:
         """Flush to the disk itself: before a checkpoint that holds `offset`, lest the power fail between the
-        two."""
-        os.fsync(self._descriptor)
+        two.
+
+        Raises:
+            FileNotFoundError: the file was removed or replaced since it was opened: what is written goes nowhere.
+            OSError: the disk refused.
+        """
+        mine = os.fstat(self._descriptor)
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_ino, there.st_dev) != (mine.st_ino, mine.st_dev):
+            raise FileNotFoundError(errno.ENOENT, "was removed or replaced while it was written", str(self.path))
+        flush(self._descriptor)
 
     def close(self) -> None:
         """Close the file; further calls do nothing."""

@@ -18,6 +18,7 @@ from suasion.records import _json
 from suasion.records._disk import (
     PARTIAL,
     RecordError,
+    make_folder,
     natural,
     open_regular,
     read_exactly,
@@ -115,7 +116,7 @@ def create_run(path: str | Path, config: Mapping[str, Any], manifest: Mapping[st
     manifest_text = _labelled("manifest", manifest, run.manifest)
     if run.path.exists() and not run.path.is_dir():
         raise RecordError(f"{run.path}: exists and is not a directory")
-    run.path.mkdir(parents=True, exist_ok=True)
+    make_folder(run.path)
     if run.config.exists():
         _compare(run, _json.decode(config_text, str(run.config))["config"])
     else:
@@ -127,8 +128,8 @@ def create_run(path: str | Path, config: Mapping[str, Any], manifest: Mapping[st
         write_whole(run.config, [config_text])  # first: it marks the directory as ours
     if not run.manifest.exists():
         write_whole(run.manifest, [manifest_text])
-    run.checkpoints.mkdir(exist_ok=True)
-    run.episodes.mkdir(exist_ok=True)
+    make_folder(run.checkpoints)
+    make_folder(run.episodes)
     sync_folder(run.path)
     return run
 

@@ -4,10 +4,11 @@
 `build` turns it into an experiment of `agents`. `train` fills a run's directory (see `records.create_run`): rows of
 metrics that are a function of the step alone, checkpoints of all that changes while learning, wall-clock times apart.
 An existing run of the same configuration goes on from its newest checkpoint. `play_run` plays episodes with the
-policies of a run, `evaluate_run` measures their society, also of agents of several runs (`cast`); `observe_run`
-measures how agents influence each other.
+policies of a run, `evaluate_run` measures their society, also of agents of several runs and scripted ones (`cast`);
+`observe_run` measures how agents influence each other.
 """
 
+from suasion.runs._cast import cast as cast
 from suasion.runs._checkpoint import restore_learner as restore_learner
 from suasion.runs._checkpoint import save_learner as save_learner
 from suasion.runs._config import SIZED as SIZED
@@ -17,7 +18,6 @@ from suasion.runs._config import configure as configure
 from suasion.runs._config import on_the_clock as on_the_clock
 from suasion.runs._evaluate import Estimate as Estimate
 from suasion.runs._evaluate import Evaluation as Evaluation
-from suasion.runs._evaluate import cast as cast
 from suasion.runs._evaluate import evaluate_run as evaluate_run
 from suasion.runs._influence import Observed as Observed
 from suasion.runs._influence import observe_run as observe_run

@@ -61,8 +61,8 @@ class RunConfig:
         seed: of all chance, 0 to 2^31 - 1.
 
     Raises:
-        ConfigError: a number out of range, an unknown reward term (the nearest name is offered), a weight that
-            cannot be read, a trigger that can never fire.
+        ConfigError: a number out of range, a game that is not in the catalogue, a map of one line (a path), an unknown
+            reward term (the nearest name is offered), a weight that cannot be read, a trigger that can never fire.
     """
 
     game: str
@@ -88,6 +88,11 @@ class RunConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed is {self.seed}, must lie in 0..{LARGEST_SEED}")
+        # A file tells what a run is; it must not lead to other files.
+        if self.game not in catalogue():
+            raise ConfigError(f"game is {self.game[:80]!r}, not one of {', '.join(catalogue())}")
+        if self.map is not None and "\n" not in self.map:
+            raise ConfigError(f"map is {self.map[:80]!r}: the text of a map has several lines, and a path is none")
         _check_options(tuple(name for name, _ in self.options))
         _check_triggers(_reward_terms(self.rewards, self.influence), self.updates)
 

@@ -1,4 +1,4 @@
-"""What runs have learned: measures of a society with bootstrap intervals; agents of several runs together."""
+"""What runs have learned: measures of a society with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from suasion.games import Measure
-from suasion.networks import Policy
 from suasion.records import Episode
-from suasion.runs._plain import ConfigError
 from suasion.runs._play import LoadedRun, load_run, measures, play_run
 
 RESAMPLES = 10_000
@@ -81,46 +77,6 @@ def evaluate_run(
         played += play_run(opened, episodes=size, seed=seed + len(played) // size, greedy=greedy)
     played = played[:episodes]
     return Evaluation(episodes=tuple(played), estimates=tuple(_estimates(measures(played), seed)))
-
-
-def cast(agents: Sequence[tuple[LoadedRun, int]]) -> LoadedRun:
-    """Agents of several runs in one game: the first run's game, with each agent's own network.
-
-    Args:
-        agents: for each place in the game a run and which of its agents takes it, counted from 0.
-
-    Returns:
-        As a run that can be played, in the directory of the first.
-
-    Raises:
-        ConfigError: not as many agents as the game has, an agent that a run does not have, or runs with another game
-            or another network: which, and what differs.
-    """
-    if not agents:
-        raise ConfigError("no agents are given")
-    first = agents[0][0]
-    game, policy = first.experiment.game, first.experiment.policy
-    if len(agents) != game.spec.agents:
-        raise ConfigError(f"{len(agents)} agents are given; {game.spec.name} has {game.spec.agents} places")
-    chosen = []
-    own = dataclasses.replace(policy.config, shared=False)
-    for run, agent in agents:
-        there = run.experiment
-        if there.game != game:
-            raise ConfigError(f"{run.path} has another game than {first.path}: {there.game} and {game}")
-        if dataclasses.replace(there.policy.config, shared=False) != own:
-            raise ConfigError(
-                f"{run.path} has another network than {first.path}: {there.policy.config} and {policy.config}"
-            )
-        if not 0 <= agent < game.spec.agents:
-            raise ConfigError(f"{run.path} has the agents 0 to {game.spec.agents - 1}, not {agent}")
-        place = 0 if there.policy.config.shared else agent
-        chosen.append(jax.tree.map(lambda x, place=place: x[place], run.learner.params.policy))
-    network = jax.tree.map(lambda *leaves: jnp.stack(leaves), *chosen)
-    experiment = dataclasses.replace(first.experiment, policy=Policy(spec=game.spec, config=own))
-    params = first.learner.params._replace(policy=network)
-    learner = first.learner._replace(params=params)
-    return dataclasses.replace(first, experiment=experiment, learner=learner)
 
 
 def _estimates(societies: Sequence[dict[str, Measure]], seed: int) -> Iterator[Estimate]:

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from suasion.agents import Experiment, Learner, Played, play
+from suasion.agents import Experiment, Learner, Played, Script, play
 from suasion.games import Measure, society
 from suasion.records import Episode, RecordError, RunPaths, newest_checkpoint, read_run, write_episode
 from suasion.runs._checkpoint import restore_learner
 from suasion.runs._config import LARGEST_SEED, RunConfig, build
 from suasion.runs._plain import ConfigError
 
-_play = jax.jit(play, static_argnums=(0, 1, 4), static_argnames="greedy")
+_play = jax.jit(play, static_argnums=(0, 1, 4), static_argnames=("greedy", "script"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +31,8 @@ class LoadedRun:
         learner: as it was saved.
         step: environment steps that it had been trained for.
         rejected: messages about newer checkpoints that were damaged and passed over.
+        players: who has each place, if not the run's own agents; for the records.
+        script: of the places that follow none of the networks (see `agents.play`); None: all do.
     """
 
     path: Path
@@ -39,6 +41,8 @@ class LoadedRun:
     learner: Learner
     step: int
     rejected: tuple[str, ...]
+    players: tuple[str, ...] = ()
+    script: Script | None = None
 
 
 def load_run(path: str | Path) -> LoadedRun:
@@ -97,7 +101,8 @@ def played_run(run: LoadedRun, *, episodes: int, seed: int, greedy: bool) -> Pla
     if not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"seed is {seed}, must lie in 0..{LARGEST_SEED}")
     experiment, params = run.experiment, run.learner.params.policy
-    return _play(experiment.game, experiment.policy, params, jax.random.key(seed), episodes, greedy=greedy)
+    key = jax.random.key(seed)
+    return _play(experiment.game, experiment.policy, params, key, episodes, greedy=greedy, script=run.script)
 
 
 def write_episodes(run: LoadedRun, episodes: Sequence[Episode]) -> list[Path]:
@@ -146,7 +151,7 @@ def records(run: LoadedRun, played: Played, seed: int) -> list[Episode]:
             agents=names,
             seed=seed,
             step=run.step,
-            note=run.config.label,
+            note="; ".join((run.config.label, *run.players)),
             agent_codes=codes,
         )
         for k in range(played.rewards.shape[1])

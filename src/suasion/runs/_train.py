@@ -14,7 +14,16 @@ import numpy as np
 
 from suasion.agents import Experiment, Learner, Ratio, Report, init, update
 from suasion.games import Spec
-from suasion.records import MetricsWriter, RecordError, RunPaths, create_run, hold_run, newest_checkpoint, sweep
+from suasion.records import (
+    MetricsWriter,
+    RecordError,
+    RunPaths,
+    create_run,
+    drop_checkpoints,
+    hold_run,
+    newest_checkpoint,
+    sweep,
+)
 from suasion.runs._checkpoint import not_finite, restore_learner, save_learner
 from suasion.runs._config import RunConfig, build
 from suasion.runs._manifest import manifest
@@ -28,7 +37,7 @@ _update = jax.jit(update, static_argnums=0, donate_argnums=1)
 
 
 class TrainingError(RuntimeError):
-    """Learning went wrong: a number is not finite. The message names it, the step, and the last good checkpoint."""
+    """Learning went wrong: a number is not finite. The message names it, the update and the last good checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,6 +185,7 @@ def _start(config: RunConfig, experiment: Experiment, run: RunPaths) -> tuple[Le
     offset = checkpoint.header.get("metrics_offset")
     if type(offset) is not int:
         raise RecordError(f"{checkpoint.path}: header: metrics_offset must be an integer")
+    drop_checkpoints(run.checkpoints, checkpoint.step)
     return learner, _Start(offset=offset, step=checkpoint.step, rejected=checkpoint.rejected)
 
 
@@ -231,7 +241,7 @@ class _Work:
         row |= metrics_row(self.experiment.game.spec, jax.device_get(reports))
         self.metrics.append(row)
         if lost := non_finite(row):
-            raise TrainingError(_explain(lost, self.step, self.good))
+            raise TrainingError(self._explain(lost))
         self.clock.turn(row)
         if time.monotonic() - self._timed >= _TIMING_SECONDS:
             self.note_time()
@@ -239,7 +249,7 @@ class _Work:
     def save(self) -> None:
         """A checkpoint, unless something in it is not a finite number; the metrics up to it are on the disk first."""
         if (name := not_finite(self.learner)) is not None:
-            raise TrainingError(_explain([name], self.step, self.good))
+            raise TrainingError(self._explain([name]))
         self.metrics.sync()
         save_learner(self.run.checkpoints, self.config, self.learner, self.metrics.offset)
         self.good, self._saved = self.step, time.monotonic()
@@ -249,6 +259,13 @@ class _Work:
         if self._noted != self.step:
             self._timed, self._noted = time.monotonic(), self.step
             self.timing.append(self.clock.timing(self.step))
+
+    def _explain(self, names: Sequence[str]) -> str:
+        others = f" (and {', '.join(names[1:6])}{', ...' if len(names) > 6 else ''})" if len(names) > 1 else ""
+        return (
+            f"{names[0]} is not a finite number after update {self.updates:,}, at step {self.step:,}{others}: "
+            f"training stopped. The last good checkpoint is that of step {self.good:,}"
+        )
 
 
 def metrics_row(spec: Spec, reports: Sequence[Report]) -> dict[str, Any]:
@@ -314,14 +331,6 @@ def _rank(key: str) -> tuple[int, str]:
     place = next((index for index, start in enumerate(order) if key.startswith(start)), -1)
     # Reward terms, their sum, episodes, then losses of any name, then gradients.
     return {1: 0, 0: 1, 2: 2, -1: 3, 3: 4}[place], key
-
-
-def _explain(names: list[str], step: int, good: int) -> str:
-    others = f" (and {', '.join(names[1:6])}{', ...' if len(names) > 6 else ''})" if len(names) > 1 else ""
-    return (
-        f"{names[0]} is not a finite number at step {step:,}{others}: training stopped. "
-        f"The last good checkpoint is that of step {good:,}"
-    )
 
 
 class _Clock:

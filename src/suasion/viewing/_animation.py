@@ -2,10 +2,12 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
@@ -36,8 +38,8 @@ def write_gif(episode: Episode, path: str | Path, *, fps: int = 10, scale: int |
         ValueError: fps, scale or every out of range, or more colours than a palette holds.
         OSError: the disk refused.
     """
-    _check("fps", fps, 50)
-    write_whole(path, _gif(episode, _times(episode, every), fps, scale))
+    in_range("fps", fps, 50)
+    write_whole(path, _gif(episode, frame_times(episode, every), fps, scale))
     return Path(path)
 
 
@@ -58,18 +60,20 @@ def write_apng(episode: Episode, path: str | Path, *, fps: int = 10, scale: int 
         ValueError: fps, scale or every out of range, or more colours than a palette holds.
         OSError: the disk refused.
     """
-    _check("fps", fps, 100)
-    write_whole(path, _apng(episode, _times(episode, every), fps, scale))
+    in_range("fps", fps, 100)
+    write_whole(path, _apng(episode, frame_times(episode, every), fps, scale))
     return Path(path)
 
 
-def _check(name: str, value: int, most: int) -> None:
+def in_range(name: str, value: int, most: int) -> None:
+    """Refuse a number that is not within 1 and `most`."""
     if not 1 <= value <= most:
         raise ValueError(f"{name} is {value}; must be within 1 and {most}")
 
 
-def _times(episode: Episode, every: int) -> Sequence[int]:
-    _check("every", every, 2**31)
+def frame_times(episode: Episode, every: int) -> Sequence[int]:
+    """The states that are drawn: each so-manieth, the first and the last always."""
+    in_range("every", every, 2**31)
     last = len(episode.actions)
     times = list(range(0, last + 1, every))
     return times if times[-1] == last else [*times, last]
@@ -77,12 +81,29 @@ def _times(episode: Episode, every: int) -> Sequence[int]:
 
 def _gif(episode: Episode, times: Sequence[int], fps: int, scale: int | None) -> Iterator[bytes]:
     layout, paint = painter(episode, scale)
-    rows, columns = layout.size
-    yield b"GIF89a" + struct.pack("<HHBBB", columns, rows, 0xF7, 0, 0) + layout.palette.tobytes()
+    lasting = ((place + 1) * 100 // fps - place * 100 // fps for place in count())
+    return packed_gif(layout.palette, layout.size, map(paint, times), lasting)
+
+
+def packed_gif(
+    palette: UInt8[np.ndarray, "256 3"],
+    size: tuple[int, int],
+    pictures: Iterator[UInt8[np.ndarray, "y x"]],
+    lasting: Iterable[int],
+) -> Iterator[bytes]:
+    """The bytes of a GIF that repeats, picture by picture.
+
+    Args:
+        palette: its entry `TRANSPARENT` is used by no picture.
+        size: rows and columns, in pixels.
+        pictures: entries of the palette.
+        lasting: how long each is shown, in hundredths of a second; further ones are passed over.
+    """
+    rows, columns = size
+    yield b"GIF89a" + struct.pack("<HHBBB", columns, rows, 0xF7, 0, 0) + palette.tobytes()
     yield b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # repeat for ever
-    for place, (patch, row, column) in enumerate(_patches(map(paint, times))):
+    for (patch, row, column), hundredths in zip(_patches(pictures), lasting, strict=False):
         image = Image.frombytes("P", (patch.shape[1], patch.shape[0]), patch.tobytes())
-        hundredths = (place + 1) * 100 // fps - place * 100 // fps
         options = {"duration": hundredths * 10, "transparency": TRANSPARENT, "disposal": 1}
         yield b"".join(getdata(image, (column, row), **options))
     yield b";"
