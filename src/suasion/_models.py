@@ -33,6 +33,7 @@ _MOVES = {
 # The names of actions that these environments give in their documentation only.
 _GYMNASIUM_ACTIONS = {
     "FrozenLake": ("left", "down", "right", "up"),
+    "FrozenLake8x8": ("left", "down", "right", "up"),
     "CliffWalking": ("up", "right", "down", "left"),
     "Taxi": ("south", "north", "east", "west", "pickup", "dropoff"),
 }

@@ -24,7 +24,9 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from suasion import __version__
+from suasion._learn_command import Learn
 from suasion._models import Convert, Solve
+from suasion._statespace_command import Filter, FitModel, Forecast, Smooth
 
 if TYPE_CHECKING:
     from suasion.runs import LoadedRun, RunConfig
@@ -290,7 +292,7 @@ class Plot:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Render:
-    """Play episodes with the agents of a run and draw them as GIF: the whole map beside each agent's view."""
+    """Play episodes with the agents of a run and draw them as a film: the whole map beside each agent's view."""
 
     folder: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Folder of a run; its newest checkpoint plays."""
@@ -300,8 +302,11 @@ class Render:
     """Of all chance in them."""
     greedy: bool = False
     """Take the most probable actions instead of drawing them."""
-    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: RUN/episodes)")] = None
-    """Where the pictures go; the episodes themselves are kept in the run."""
+    to: Literal["gif", "apng", "mp4"] | None = None
+    """Kind of film (default: by the ending of --out, else gif); mp4 needs the extra `video`."""
+    out: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: RUN/episodes)")] = None
+    """The folder of the films, or for one episode a file that ends in .gif, .png or .mp4; the episodes themselves are
+    kept in the run."""
     scale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by the map's size)")] = None
     """Pixels a cell of the map."""
     fps: int = 10
@@ -312,18 +317,33 @@ class Render:
     def run(self) -> int:
         """Play, keep and draw them."""
         from suasion.runs import observe_run, play_run, write_episodes
-        from suasion.viewing import write_gif
+        from suasion.viewing import write_apng, write_gif, write_mp4
 
+        kind, file = self._kind()
+        write = {"gif": write_gif, "apng": write_apng, "mp4": write_mp4}[kind]
+        ending = "png" if kind == "apng" else kind
         run = _opened(self.folder)
         # Where agents are paid for influence it is part of the picture.
         play = play_run if run.config.influence is None else lambda run, **how: observe_run(run, **how).episodes
         episodes = play(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
         for episode, path in zip(episodes, write_episodes(run, episodes), strict=True):
-            out = self.out or path.parent
-            out.mkdir(parents=True, exist_ok=True)
-            picture = write_gif(episode, out / f"{path.stem}.gif", fps=self.fps, scale=self.scale, every=self.every)
-            print(f"{picture}  reward {episode.rewards.sum():.1f}")
+            target = file or (self.out or path.parent) / f"{path.stem}.{ending}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            film = write(episode, target, fps=self.fps, scale=self.scale, every=self.every)
+            print(f"{film}  reward {episode.rewards.sum():.1f}")
         return 0
+
+    def _kind(self) -> tuple[str, Path | None]:
+        """The kind of film, and its file if --out names one."""
+        endings = {".gif": "gif", ".png": "apng", ".apng": "apng", ".mp4": "mp4"}
+        kind = endings.get(self.out.suffix.lower()) if self.out else None
+        if kind is None or self.out is None or self.out.is_dir():
+            return self.to or "gif", None
+        if self.to not in (None, kind):
+            raise InputError(f"--to {self.to} and --out {self.out} name different kinds of film")
+        if self.episodes != 1:
+            raise InputError(f"--out {self.out} is one file, for {self.episodes} episodes: name a folder")
+        return kind, self.out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -364,14 +384,15 @@ class Influence:
 class Evaluate:
     """Play episodes with what a run has learned and estimate the measures of its society, with 95 % intervals.
 
-    With --agents, agents of several runs of one game play together, each with its own network:
-    suasion evaluate --agents runs/a:0 runs/a:1 runs/b:0 --out together
+    With --agents, agents of several runs of one game play together, each with its own network, and scripted ones:
+    suasion evaluate --agents runs/a:0 runs/b:0 script:forager --out together
     """
 
     folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
     """Folder of a run; its newest checkpoint plays."""
-    agents: Annotated[tuple[str, ...], arg(metavar="RUN:AGENT ...")] = ()
-    """Instead of a run: for each place in the game a run and which of its agents, counted from 0."""
+    agents: Annotated[tuple[str, ...], arg(metavar="RUN:AGENT|script:NAME ...")] = ()
+    """Instead of a run: for each place in the game a run and which of its agents, counted from 0; or a script: forager
+    (Harvest, Cleanup), sustainable (Harvest), cleaner or harvester (Cleanup), random, or the name of an action."""
     episodes: int = 100
     """How many."""
     seed: int = 0
@@ -413,11 +434,14 @@ class Evaluate:
         if self.out is None:
             raise InputError("--agents needs --out: what several runs did together belongs to none of them")
         opened: dict[str, LoadedRun] = {}
-        places = []
+        places: list[tuple[LoadedRun, int] | str] = []
         for text in self.agents:
+            if text.startswith("script:"):
+                places.append(text.removeprefix("script:"))
+                continue
             name, _, number = text.rpartition(":")
             if not name or not number.isdecimal():
-                raise InputError(f"--agents {text}: write RUN:AGENT, such as runs/a/seed-0:1")
+                raise InputError(f"--agents {text}: write RUN:AGENT, such as runs/a/seed-0:1, or script:NAME")
             if name not in opened:
                 opened[name] = _opened(Path(name))
             places.append((opened[name], int(number)))
@@ -532,7 +556,12 @@ class Demo:
 
 COMMANDS: dict[str, Any] = {
     "solve": Solve,
+    "learn": Learn,
     "convert": Convert,
+    "filter": Filter,
+    "smooth": Smooth,
+    "fit": FitModel,
+    "forecast": Forecast,
     "train": Train,
     "plot": Plot,
     "render": Render,
