@@ -9,7 +9,23 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import _report as report
-from benchmarks import box, coordination, dilemmas, environment, influence, learning, planning, start, training
+from benchmarks import (
+    box,
+    coordination,
+    dilemmas,
+    environment,
+    figure63,
+    history,
+    influence,
+    learning,
+    planning,
+    reliability,
+    sequence,
+    start,
+    statespace,
+    td,
+    training,
+)
 from benchmarks._options import Options
 from benchmarks._peers import PEERS, find
 from benchmarks._processes import ROOT, BenchmarkError, say
@@ -18,14 +34,20 @@ BENCHMARKS: dict[str, ModuleType] = {
     "environment": environment,
     "training": training,
     "start": start,
+    "reliability": reliability,
     "learning": learning,
     "influence": influence,
     "planning": planning,
+    "statespace": statespace,
+    "history": history,
+    "td": td,
+    "sequence": sequence,
+    "figure63": figure63,
     "box": box,
     "coordination": coordination,
     "dilemmas": dilemmas,
 }
-LONG = ("box", "coordination", "dilemmas", "planning")  # half an hour and more: only by name
+LONG = ("box", "coordination", "dilemmas", "planning", "statespace", "td", "figure63")  # minutes and more: only by name
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 
