@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from suasion.networks._observation import multi_hot
@@ -220,9 +221,16 @@ class LSTM(Core):
 
 def _lstm_cell(gates: Float[Array, "b g"], c: Float[Array, "b y"]) -> tuple[Array, Array]:
     """(h, c) after a step, from the gates before their nonlinearities."""
-    i, f, g, o = jnp.split(gates, 4, -1)
-    c = _sigmoid(f) * c + _sigmoid(i) * jnp.tanh(g)
-    return _sigmoid(o) * jnp.tanh(c), c
+    i, f, g, o = _activated(gates)
+    c = f * c + i * g
+    return o * jnp.tanh(c), c
+
+
+def _activated(gates: Float[Array, "*b g"]) -> tuple[Array, Array, Array, Array]:
+    """(i, f, g, o) after their nonlinearities: one hyperbolic tangent over all, which a CPU does four times faster."""
+    halves = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], np.float32), gates.shape[-1] // 4)
+    i, f, g, o = jnp.split(jnp.tanh(gates * halves), 4, -1)
+    return 0.5 + 0.5 * i, 0.5 + 0.5 * f, g, 0.5 + 0.5 * o
 
 
 def _sigmoid(x: Array) -> Array:
@@ -259,8 +267,7 @@ def _lstm_backward(saved: Any, cotangents: tuple[Array, Array]) -> tuple[Array, 
     begun = start[..., None]
     h_before = jnp.where(begun, 0.0, jnp.concatenate([h[None], hs[:-1]]))
     c_before = jnp.where(begun, 0.0, jnp.concatenate([c[None], cs[:-1]]))
-    i, f, g, o = jnp.split(gates, 4, -1)
-    i, f, g, o = _sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)
+    i, f, g, o = _activated(gates)
     tanh_c = jnp.tanh(cs)
     through = o * (1.0 - tanh_c * tanh_c)  # dh/dc
     local = jnp.stack([g * i * (1.0 - i), c_before * f * (1.0 - f), i * (1.0 - g * g), tanh_c * o * (1.0 - o)], -2)
