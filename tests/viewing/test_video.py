@@ -105,6 +105,7 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path, walk, monkey
         write_mp4(walk(steps=2), tmp_path / "film.mp4", fps=0)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the peer's reader leaves pipes open
 @pytest.mark.skipif(importlib.util.find_spec("imageio_ffmpeg") is None, reason="the extra `video` is not installed")
 def test_the_real_encoder(tmp_path, walk):
     import imageio_ffmpeg
