@@ -19,7 +19,7 @@ from numpy import ndarray
 from suasion.td._choices import UPPER, scheduled
 from suasion.td._kernels import Asked, Kernel, Runs, begun, learner
 from suasion.td._play import _LONGEST, Budget, plain, prepared, with_room
-from suasion.td._simulator import OUTCOME, Branches, Tables
+from suasion.td._simulator import OUTCOME, Tables, no_branches
 
 
 @runtime_checkable
@@ -176,7 +176,6 @@ def _made(given: Environment | Callable[[], Environment]) -> Environment:
 def _mailbox(spaces: Spaces) -> Tables:
     """A model without chance, whose outcomes are written as they come; in the last cell the first state."""
     size = spaces.states * spaces.actions
-    none, number = np.zeros(0, np.int64), np.zeros(0)
     return Tables(
         stride=1,
         start=np.arange(size + 2),
@@ -184,8 +183,8 @@ def _mailbox(spaces: Spaces) -> Tables:
         outcome=np.zeros(2 * (size + 1), OUTCOME),
         low=np.repeat(np.arange(spaces.states) * spaces.actions, spaces.actions),
         width=np.full(size, spaces.actions),
-        branch=none,
-        branches=Branches(none, none, number, none, none, number, none, none),
+        branch=np.zeros(1, np.int64),
+        branches=no_branches(),
     )
 
 

@@ -148,7 +148,9 @@ def learn(
         kept[:, i] = _finite(q, place)
 
     first = _first_values(start, mdp.n_choices, "choices")
-    held = play(tables(mdp, initial), _RULES[type(algorithm)], asked, first, seed, runs, budget, seen)
+    rule = _RULES[type(algorithm)]
+    played = tables(mdp, initial, counted=rule in (DYNA, SWEEP))
+    held = play(played, rule, asked, first, seed, runs, budget, seen)
     if initial is not None:
         mdp = _beginning(mdp, initial)
     return Learned(
@@ -265,7 +267,9 @@ def predict(
         kept[:, i, live] = _finite(q, chain.place)
 
     first = _first_values(start, mdp.n_states, "states")[live]
-    played = tables(chain, initial) if behaviour is None else weighed_tables(mdp, policy, behaviour, initial)
+    played = (
+        tables(chain, initial, counted=False) if behaviour is None else weighed_tables(mdp, policy, behaviour, initial)
+    )
     held = play(played, rule, asked, first, seed, runs, budget, seen)
     return Predicted(
         mdp=mdp if initial is None else _beginning(mdp, initial),

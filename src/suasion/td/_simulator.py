@@ -71,12 +71,13 @@ class Tables(NamedTuple):
     branches: Branches
 
 
-def tables(mdp: MDP, initial: Float64[ndarray, "_"] | None = None) -> Tables:
+def tables(mdp: MDP, initial: Float64[ndarray, "_"] | None = None, *, counted: bool = True) -> Tables:
     r"""Alias tables of a model.
 
     Args:
         mdp: the model.
         initial: distribution of $S_0$, float64[S]; that of the model, or uniform over states that are not terminal.
+        counted: whether outcomes tell their branches, for rules that count or weigh them; it takes as long as the rest.
 
     Raises:
         ValueError: all states are terminal, `initial` is no distribution over states, or the process may begin in a
@@ -103,9 +104,17 @@ def tables(mdp: MDP, initial: Float64[ndarray, "_"] | None = None) -> Tables:
         outcome["low"][:, k] = np.where(mdp.terminal, 0, mdp.choice_start[:-1])[target[cell]]
         outcome["count"][:, k] = counts[target[cell]]
     low = np.repeat(mdp.choice_start[:-1], counts)
-    of_outcome = np.stack([branch, branch[other[: len(branch)]]], axis=1).ravel()  # aliases stay within their choice
     width = np.repeat(counts, counts)
+    if not counted:
+        return Tables(stride, start, threshold, outcome.ravel(), low, width, np.zeros(1, np.int64), no_branches())
+    of_outcome = np.stack([branch, branch[other[: len(branch)]]], axis=1).ravel()  # aliases stay within their choice
     return Tables(stride, start, threshold, outcome.ravel(), low, width, of_outcome, _branches(mdp))
+
+
+def no_branches() -> Branches:
+    """For rules that do not ask."""
+    none, number = np.zeros(1, np.int64), np.zeros(1)
+    return Branches(none, none, number, none, none, number, none, none)
 
 
 def _branches(mdp: MDP) -> Branches:
