@@ -26,6 +26,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from suasion import __version__
 from suasion._learn_command import Learn
 from suasion._models import Convert, Solve
+from suasion._report_command import Replay, Report
 from suasion._statespace_command import Filter, FitModel, Forecast, Smooth
 
 if TYPE_CHECKING:
@@ -565,6 +566,8 @@ COMMANDS: dict[str, Any] = {
     "train": Train,
     "plot": Plot,
     "render": Render,
+    "report": Report,
+    "replay": Replay,
     "influence": Influence,
     "evaluate": Evaluate,
     "runs": Runs,

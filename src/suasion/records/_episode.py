@@ -1,7 +1,7 @@
 """An episode on disk: enough to draw it again, to measure it, and to see who influenced whom.
 
 Letters of the shapes: t steps, frames t + 1 states, n agents, h and w rows and columns of the map, v and u of
-a view.
+a view, m moments, a actions.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _TEXTS = ("game", "note")
 _NAMES = ("classes", "actions_names", "agents")
 _NUMBERS = ("seed", "step")
 _REQUIRED = ("boards", "views", "actions", "rewards")
-_OPTIONAL = ("influence", "simulated", "messages", "headings")
+_OPTIONAL = ("influence", "simulated", "messages", "headings", "moments", "conditionals", "marginals")
 _EVENT = "events/"
 
 
@@ -51,6 +51,11 @@ class Episode:
         agent_codes: the class code by which each agent is drawn on the map. None: not known.
         headings: int8[t+1, n], of each agent in each state: 0 up, 1 right, 2 down, 3 left. None: the game has
             none.
+        moments: int32[m, 4], moments (t, k, j, s) of which it is recorded what agent j would have done in step s, the
+            same or a later one, for each action of agent k in step t. None: not recorded.
+        conditionals: uint8[m, a, a], at [i, x, y] the probability that j does y given that k does x, in 255ths,
+            rounded. None where `moments` is.
+        marginals: uint8[m, a], the same on average over what k might have done. None where `moments` is.
 
     Raises:
         RecordError: shapes that do not fit each other, codes or actions out of range, numbers that are not
@@ -76,6 +81,9 @@ class Episode:
     note: str = ""
     agent_codes: tuple[int, ...] | None = None
     headings: np.ndarray | None = None
+    moments: np.ndarray | None = None
+    conditionals: np.ndarray | None = None
+    marginals: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -101,6 +109,7 @@ class Episode:
             _check_array("messages", self.messages, np.int16, (steps, agents), (-1, 2**15))
         if self.headings is not None:
             _check_array("headings", self.headings, np.int8, (steps + 1, agents), (0, 4))
+        _check_moments(self, steps, agents, len(self.actions_names))
 
 
 def write_episode(path: str | Path, episode: Episode) -> None:
@@ -160,6 +169,24 @@ def _check_names(episode: Episode) -> None:
             raise RecordError(f"{len(codes)} agent codes for {len(episode.agents)} agents")
         if not all(0 <= code < len(episode.classes) for code in codes):
             raise RecordError(f"agent_codes is {codes}; must be within 0 and {len(episode.classes) - 1}")
+
+
+def _check_moments(episode: Episode, steps: int, agents: int, actions: int) -> None:
+    moments, conditionals, marginals = episode.moments, episode.conditionals, episode.marginals
+    if moments is None or conditionals is None or marginals is None:
+        if not (moments is None and conditionals is None and marginals is None):
+            raise RecordError("moments, conditionals and marginals belong together; some are missing")
+        return
+    count = len(moments) if moments.ndim else 0
+    _check_array("moments", moments, np.int32, (count, 4), (0, 2**31 - 1))
+    for column, (name, limit) in enumerate((("step", steps), ("agent", agents), ("agent", agents), ("step", steps))):
+        if (bad := np.flatnonzero(moments[:, column] >= limit)).size:
+            place = int(bad[0])
+            raise RecordError(f"moments[{place}, {column}] is {name} {moments[place, column]} of {limit}")
+    if (bad := np.flatnonzero((moments[:, 3] < moments[:, 0]) | (moments[:, 1] == moments[:, 2]))).size:
+        raise RecordError(f"moments[{int(bad[0])}] is {moments[bad[0]].tolist()}: not of two agents, in order of time")
+    _check_array("conditionals", conditionals, np.uint8, (count, actions, actions), (0, 256))
+    _check_array("marginals", marginals, np.uint8, (count, actions), (0, 256))
 
 
 def _check_array(

@@ -4,9 +4,8 @@ One style for the whole project: white paper, thin grid, colours that colour-bli
 Learning curves show the mean over seeds with its 95 % interval and every seed; an episode is drawn as the map
 beside each agent's view. What tables of values learn is drawn as curves with bands beside their limits, and as
 maps of policies, also one after the other as a film. Nothing here opens a window or changes matplotlib's
-settings. Equal records give equal files.
-
-Not yet here: the report and the replay page.
+settings. Equal records give equal files. Report and replay are single HTML files that make no request and run
+no script but ours.
 """
 
 from suasion.viewing._animation import write_apng as write_apng
@@ -24,6 +23,9 @@ from suasion.viewing._policy_picture import DIRECTIONS as DIRECTIONS
 from suasion.viewing._policy_picture import GridPolicy as GridPolicy
 from suasion.viewing._policy_picture import policy_maps as policy_maps
 from suasion.viewing._policy_picture import state_values as state_values
+from suasion.viewing._report import write_report as write_report
+from suasion.viewing._report_replay import find_episodes as find_episodes
+from suasion.viewing._report_replay import write_replay as write_replay
 from suasion.viewing._runs import plot_runs as plot_runs
 from suasion.viewing._series import Estimate as Estimate
 from suasion.viewing._series import estimates_figure as estimates_figure
