@@ -18,6 +18,7 @@ from benchmarks import (
     history,
     influence,
     learning,
+    particles,
     planning,
     reliability,
     sequence,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "influence": influence,
     "planning": planning,
     "statespace": statespace,
+    "particles": particles,
     "history": history,
     "td": td,
     "sequence": sequence,
@@ -47,7 +49,8 @@ BENCHMARKS: dict[str, ModuleType] = {
     "coordination": coordination,
     "dilemmas": dilemmas,
 }
-LONG = ("box", "coordination", "dilemmas", "planning", "statespace", "td", "figure63")  # minutes and more: only by name
+# Minutes and more: only by name.
+LONG = ("box", "coordination", "dilemmas", "planning", "statespace", "particles", "td", "figure63")
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 

@@ -1,6 +1,7 @@
 """Hidden Markov models: enumeration, exact arithmetic on the cases where others fail, and every verb's identities."""
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -24,6 +25,7 @@ from suasion.statespace import (
     simulate,
     smooth,
 )
+from suasion.statespace._finite import forward, line_up
 
 
 def own(initial, transition, logs):
@@ -78,6 +80,7 @@ def enumerated(initial, transition, logs):
 
 RNG = np.random.default_rng(8)
 LEFT_RIGHT = np.array([[0.5, 0.5, 0], [0, 0.9, 0.1], [0, 0, 1.0]])
+THIN = np.array([[1, 1e-300, 1e-120], [0.5, 0.5, 1e-110], [1e-150, 0, 1.0]])
 SWITCH = np.array([[1 - 1e-16, 1e-16], [1e-16, 1 - 1e-16]])
 FLIP = np.where(np.arange(12)[:, None] % 2 == np.arange(2), 0.0, -400.0)
 STRESS = {
@@ -88,6 +91,9 @@ STRESS = {
     "switch 1e-16, 800 nats": ([0.5, 0.5], SWITCH, 2 * FLIP),
     "switch 1e-16, in pairs": ([0.5, 0.5], SWITCH, np.repeat(FLIP, 2, axis=0)),
     "switch 1e-300": ([0.5, 0.5], [[1.0, 1e-300], [1e-300, 1.0]], FLIP),
+    "switch 1e-120": ([0.5, 0.5], [[1.0, 1e-120], [1e-120, 1.0]], FLIP),
+    "thin, and odds turn": ([1.0, 1e-200, 0], THIN, np.repeat([[0.0, -350, -700], [-350, 0, -200.0]], [3, 4], axis=0)),
+    "thin, and harmless": ([1e-200, 0.5, 0.5], (THIN + [[0, 0.2, 0]] * 3) / 1.2, 5 * RNG.normal(size=(9, 3))),
     "near -2000": ([0.2, 0.3, 0.5], RNG.dirichlet(np.ones(3), 3), -1000 * (1 + RNG.random((9, 3)))),
     "no way back": ([0.5, 0.5], np.eye(2), np.concatenate([FLIP[:1], np.tile([-1.0, 0.0], (500, 1))])),
     "what is likely cannot be": ([1.0, 0, 0], LEFT_RIGHT, np.tile([-1500.0, -1400.0, 0.0], (2, 1))),
@@ -184,6 +190,12 @@ def test_the_umbrella_world():
     np.testing.assert_allclose(path.log_probability, -4.459028291035, atol=6e-13)
     assert path.path.tolist() == [0, 0, 1, 0, 0]
     np.testing.assert_allclose(smooth(umbrella(), y[:2]).smoothed[0, 0], 0.88335704, atol=6e-9)
+    model = umbrella()
+    total, filtered, smoothed, pairs = exact(model.start, model.matrix, model.log_likelihood(y))
+    np.testing.assert_allclose(got.log_likelihood, total, rtol=1e-12)
+    np.testing.assert_allclose(got.filtered, filtered, rtol=1e-12)
+    np.testing.assert_allclose(after.smoothed, smoothed, rtol=1e-12)
+    np.testing.assert_allclose(after.pairwise, pairs, rtol=1e-12)
 
 
 def three_kinds():
@@ -225,8 +237,8 @@ def test_batch_is_ragged_is_online_is_single(kind):
     stream, whole = online(model), filter(model, stack[2])
     for t in range(40):
         belief, gained = stream.step(stack[2][t])
-        np.testing.assert_allclose(belief, whole.filtered[t], rtol=1e-11, atol=1e-13)
-        np.testing.assert_allclose(gained, whole.increments[t], rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(belief, whole.filtered[t], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(gained, whole.increments[t], rtol=1e-12, atol=1e-13)
 
 
 def test_missing_observations_are_summed_out():
@@ -369,6 +381,30 @@ def test_fit_stops_where_the_gradient_is_zero(kind):
             up[j, [k, m]] += [h, -h]
             down[j, [k, m]] -= [h, -h]
             assert abs(score(transition=up) - score(transition=down)) / 2 / h < 0.05
+
+
+def test_what_baum_welch_makes_is_still_fast():
+    """It drives first states and transitions towards 0; logarithms, which are slow, must not be needed for that."""
+    rng = np.random.default_rng(0)
+    mean = 3 * rng.normal(size=(6, 2))
+    emission = Gaussian(mean=mean, covariance=np.stack([np.eye(2)] * 6))
+    ring = 0.5 * np.eye(6) + 0.5 * np.roll(np.eye(6), 1, axis=1)
+    mixed = 0.7 * ring + 0.3 * rng.dirichlet(np.ones(6), 6)
+    model = FiniteSSM(transition=mixed, initial=np.full(6, 1 / 6), emission=emission)
+    _, y = simulate(model, 300, rng)
+    learned = fit(model, y, iterations=60, tolerance=0.0).model
+    assert learned.start.min() < 1e-100
+    thin = learned.matrix.copy()
+    thin[0, 3], thin[2, 5] = 1e-200, 1e-310
+    learned = replace(learned, transition=thin / thin.sum(1, keepdims=True))
+    _, lined = line_up(learned, y, None)
+    assert not forward(learned, lined).in_logs
+    total, filtered, smoothed, pairs = exact(learned.start, learned.matrix, learned.log_likelihood(y[:60]))
+    after = smooth(learned, y[:60])
+    assert abs(after.log_likelihood - total) <= 1e-12 * abs(total)
+    np.testing.assert_allclose(after.smoothed, smoothed, atol=1e-12)
+    np.testing.assert_allclose(after.pairwise, pairs, atol=1e-11)
+    np.testing.assert_allclose(filter(learned, y[:60]).filtered, filtered, atol=1e-12)
 
 
 def test_a_prior_keeps_rows_alive():

@@ -12,10 +12,14 @@ from suasion.statespace import (
     NonlinearSSM,
     Table,
     Unscented,
+    decode,
     filter,
+    fit,
     forecast,
     online,
     particle_filter,
+    sample,
+    score,
     simulate,
     smooth,
 )
@@ -56,12 +60,12 @@ def growth(**changed):
     return NonlinearSSM(**{**given, **changed})
 
 
-def linear(seed, **changed):
+def linear(seed, radius=0.8, **changed):
     """A linear model in both forms."""
     rng = np.random.default_rng(seed)
     A, C, B, D = (rng.normal(size=shape) for shape in ((4, 4), (2, 4), (4, 2), (2, 2)))
     L = rng.normal(size=(4, 2))
-    A *= 0.8 / np.abs(np.linalg.eigvals(A)).max()
+    A *= radius / np.abs(np.linalg.eigvals(A)).max()
     given = {"Q": L @ L.T, "R": np.diag([0.3, 0.2]), "m0": np.ones(4), "P0": np.eye(4), **changed}
     both = LinearGaussianSSM(A=A, B=B, C=C, D=D, **given)
 
@@ -104,14 +108,31 @@ def test_a_linear_model_has_the_kalman_filter_and_smoother(case, method):
     np.testing.assert_allclose(d.covariance, c.covariance, rtol=digits, atol=1e-12 * unit)
 
 
-def test_the_extended_smoother_is_right_without_noise_in_the_state():
-    """Where the recursion of Rauch, Tung & Striebel would divide by what the model forgets."""
-    exact, model = linear(0, Q=np.zeros((4, 4)))
+@pytest.mark.parametrize("radius", [0.8, 0.1])
+@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+def test_smoothers_are_right_without_noise_in_the_state(method, radius):
+    """Where the recursion of Rauch, Tung & Striebel would divide by what a contracting model forgets."""
+    exact, model = linear(0, radius, Q=np.zeros((4, 4)))
     u = np.random.default_rng(1).normal(size=(40, 2))
     y = gappy(exact, 40, 2, inputs=u)
-    a, b = smooth(exact, y, inputs=u), smooth(model, y, inputs=u, method=Extended())
+    a, b = smooth(exact, y, inputs=u), smooth(model, y, inputs=u, method=method)
     np.testing.assert_allclose(b.mean, a.mean, atol=1e-11)
     np.testing.assert_allclose(b.covariance, a.covariance, atol=1e-12)
+    start = regressed(exact, y, u)
+    np.testing.assert_allclose(b.mean[0], start, atol=1e-9)
+
+
+def regressed(model, y, u):
+    """The first state given all, as least squares: without noise it is all that is unknown."""
+    rows, targets = [np.eye(4)], [model.m0]
+    x, move = np.zeros(4), np.eye(4)
+    for t in range(len(y)):
+        seen = ~np.isnan(y[t])
+        scale = np.sqrt(np.diag(model.R))[seen]
+        rows.append((model.C @ move)[seen] / scale[:, None])
+        targets.append((y[t] - model.C @ x - model.D @ u[t])[seen] / scale)
+        x, move = model.A @ x + model.B @ u[t], model.A @ move
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(targets))[0]
 
 
 def textbook(model, y, method):
@@ -359,3 +380,24 @@ def test_wrong_questions_are_refused():
     chain = FiniteSSM(transition=np.eye(2), initial=np.ones(2) / 2, emission=Table(probability=np.eye(2)))
     with pytest.raises(ValueError, match="this model is filtered exactly"):
         filter(chain, np.array([0, 0]), method=Extended())
+
+
+def test_verbs_that_there_are_not_say_which_there_are():
+    linear_one, model = linear(0)
+    y, rng = np.zeros((3, 2)), np.random.default_rng(0)
+    particles = model.as_particles()
+    for verb in (decode, fit, score):
+        with pytest.raises(TypeError, match=f"{verb.__name__} does not take a NonlinearSSM: there are filter, smooth"):
+            verb(model, y)
+        with pytest.raises(TypeError, match="does not take a StateSpaceModel: there are particle_filter"):
+            verb(particles, y)
+    with pytest.raises(TypeError, match="sample does not take a NonlinearSSM"):
+        sample(model, y, rng)
+    with pytest.raises(TypeError, match="fit does not take a NonlinearSSM"):
+        fit(model, y, method="ml")
+    for verb in (filter, smooth):
+        with pytest.raises(TypeError, match=f"{verb.__name__} does not take a StateSpaceModel"):
+            verb(particles, y)
+    with pytest.raises(TypeError, match="online does not take a StateSpaceModel"):
+        online(particles)
+    assert decode(linear_one, y, inputs=np.zeros((3, 2))).mean.shape == (3, 4)

@@ -8,6 +8,7 @@ sequence models use the same text.
 from suasion.statespace._baum_welch import Fit as Fit
 from suasion.statespace._belief import BeliefUpdate as BeliefUpdate
 from suasion.statespace._belief import belief_update as belief_update
+from suasion.statespace._belief import controlled_process as controlled_process
 from suasion.statespace._belief import observed_process as observed_process
 from suasion.statespace._covariance_form import CovarianceFiltered as CovarianceFiltered
 from suasion.statespace._covariance_form import CovarianceSmoothed as CovarianceSmoothed

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from suasion.statespace._emission import check_alive
-from suasion.statespace._finite import FiniteSmoothed, FiniteSSM, smooth_all
+from suasion.statespace._finite import FiniteSSM, Lined, line_up, log_likelihoods, smooth_all
 from suasion.statespace._sequences import take_apart
 
 MONOTONE = 1e-10
@@ -42,22 +42,41 @@ class Fit(NamedTuple):
     errors: dict[str, ndarray] | None = None
 
 
+class Expected(NamedTuple):
+    """What an E-step gives of all sequences: smoothed probabilities, first states, transitions, log-likelihood."""
+
+    smoothed: ndarray
+    first: ndarray
+    pairs: ndarray
+    total: float
+
+
 def fit_finite(
-    model: FiniteSSM, y: Any, free: Sequence[str] | None, iterations: int, tolerance: float, prior: float
+    model: FiniteSSM,
+    y: Any,
+    free: Sequence[str] | None,
+    iterations: int,
+    tolerance: float,
+    prior: float,
+    inputs: Any = None,
 ) -> Fit:
     """`fit` of a finite chain."""
     chosen = check_free(FREE if free is None else free, FREE)
     _, sequences = take_apart(y, model.emission.rank)
-    smoothed = _expect(model, sequences)
-    history = [_score(model, smoothed, chosen, prior)]
+    lined = line_up(model, y, inputs)[1]
+    if model.emission.rank is not None:
+        sequences = [np.concatenate(sequences)]  # checked by now; an E-step and an M-step take all as one
+    expected = _expect(model, lined)
+    history = [_score(model, expected, chosen, prior)]
     converged = False
     while len(history) <= iterations and not converged:
-        model = _maximise(model, sequences, smoothed, chosen, prior)
-        smoothed = _expect(model, sequences)
-        history.append(_score(model, smoothed, chosen, prior))
+        model = _maximise(model, sequences, expected, chosen, prior)
+        if "emission" in chosen:
+            lined = lined._replace(logs=log_likelihoods(model, sequences))
+        expected = _expect(model, lined)
+        history.append(_score(model, expected, chosen, prior))
         converged = check_rise(history, tolerance)
-    total = float(sum(held.log_likelihood for held in smoothed))
-    return Fit(model, total, np.array(history), len(history) - 1, converged)
+    return Fit(model, expected.total, np.array(history), len(history) - 1, converged)
 
 
 def check_free(free: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -84,17 +103,18 @@ def check_rise(history: list[float], tolerance: float) -> bool:
     return after - before < tolerance * abs(after)
 
 
-def _expect(model: FiniteSSM, sequences: list[Any]) -> list[FiniteSmoothed]:
-    smoothed = smooth_all(model, sequences)
-    for q, held in enumerate(smoothed):
-        if held.impossible >= 0:
-            raise ValueError(f"sequence {q} is impossible at step {held.impossible} under the model: nothing to fit")
-    return smoothed
+def _expect(model: FiniteSSM, lined: Lined) -> Expected:
+    passed, smoothed, pairs, totals = smooth_all(model, lined)
+    if (bad := passed.verdict >= 0).any():
+        q = int(np.argmax(bad))
+        raise ValueError(f"sequence {q} is impossible at step {int(passed.verdict[q])} under the model: nothing to fit")
+    first = smoothed[passed.start[:-1]].sum(0)
+    return Expected(smoothed, first, pairs.sum(0).reshape(model.matrix.shape), float(totals.sum()))
 
 
-def _score(model: FiniteSSM, smoothed: list[FiniteSmoothed], chosen: tuple[str, ...], prior: float) -> float:
+def _score(model: FiniteSSM, expected: Expected, chosen: tuple[str, ...], prior: float) -> float:
     """What EM raises: the log-likelihood, and the log of the prior where there is one."""
-    total = float(sum(held.log_likelihood for held in smoothed))
+    total = expected.total
     if prior and "initial" in chosen:
         total += prior * float(model.logs[0][model.start > 0].sum())
     if prior and "transition" in chosen:
@@ -103,15 +123,15 @@ def _score(model: FiniteSSM, smoothed: list[FiniteSmoothed], chosen: tuple[str, 
 
 
 def _maximise(
-    model: FiniteSSM, sequences: list[Any], smoothed: list[FiniteSmoothed], chosen: tuple[str, ...], prior: float
+    model: FiniteSSM, sequences: list[Any], expected: Expected, chosen: tuple[str, ...], prior: float
 ) -> FiniteSSM:
     initial, matrix, emission = model.start, model.matrix, model.emission
     if "initial" in chosen:
-        first = np.sum([held.smoothed[0] for held in smoothed], axis=0) + prior * (initial > 0)
+        first = expected.first + prior * (initial > 0)
         initial = first / first.sum()
     if "transition" in chosen:
-        counts = np.sum([held.pairwise for held in smoothed], axis=0) + prior * (matrix > 0)
-        matrix = counts / check_alive(counts.sum(1))[:, None]
+        counts = expected.pairs + prior * (matrix > 0)
+        matrix = counts / check_alive(counts.sum(-1))[..., None]
     if "emission" in chosen:
-        emission = emission.refit(sequences, [held.smoothed for held in smoothed])
+        emission = emission.refit(sequences, [expected.smoothed])
     return dataclasses.replace(model, transition=matrix, initial=initial, emission=emission)

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from suasion.markov import POMDP
+from suasion.markov import MDP, POMDP
 from suasion.statespace._checks import check_shape
-from suasion.statespace._emission import Table, check_rows
+from suasion.statespace._emission import Emission, Table, check_rows
 from suasion.statespace._finite import FiniteSSM, check_belief
 
 
@@ -100,4 +100,70 @@ def _predict(pomdp: POMDP, belief: ndarray, action: int) -> ndarray:
         first, last = mdp.branch_start[choices[0]], mdp.branch_start[choices[0] + 1]
         probability = mdp.probability[first:last]
         np.add.at(out, mdp.target[first:last], belief[s] * probability / probability.sum())
+    return out
+
+
+def controlled_process(
+    process: MDP | POMDP, belief: Float64[ndarray, "_"], emission: Emission | None = None
+) -> FiniteSSM:
+    r"""An MDP or a POMDP with its actions as inputs: a hidden Markov model with $u_t = a_t$.
+
+    Of an `MDP`, and of a `POMDP` whose observations say the same after every action, hidden is the state,
+    $p(s_{t+1} \mid s_t, a_t)$. Otherwise it is the pair of the last action and the state that it led to, at place
+    $a S + s$, as in `observed_process`; before the first action it is $(0, s)$.
+
+    Step 0 is before the first action. A POMDP shows nothing there, so that $y_0 = -1$, and $o_t$, seen after $a_{t-1}$,
+    is $y_t$. In a terminal state the process stays, whatever the action.
+
+    Args:
+        process: one in which every state that is not terminal has each action once.
+        belief: of the state before the first action, float64[S].
+        emission: of an `MDP` what its states show; of a `POMDP` None.
+
+    Raises:
+        ValueError: the belief is no distribution, a state does not have an action, or the emission is missing or too
+            many; which.
+    """
+    if isinstance(process, MDP):
+        if emission is None:
+            raise ValueError("an MDP needs an emission: what its states show")
+        check_belief(belief, process.n_states)
+        return FiniteSSM(transition=_moves(process, _count(process)), initial=belief, emission=emission)
+    if emission is not None:
+        raise ValueError("a POMDP has its own observations: it takes no emission")
+    mdp, actions = process.mdp, len(process.observation)
+    check_belief(belief, mdp.n_states)
+    move = _moves(mdp, actions)
+    if (process.observation == process.observation[0]).all():
+        return FiniteSSM(transition=move, initial=belief, emission=Table(probability=process.observation[0]))
+    states = mdp.n_states
+    pairs = np.zeros((actions, actions, states, actions, states))  # under a, from (b, s) to (a, s')
+    for a in range(actions):
+        pairs[a, :, :, a] = move[a]
+    first = np.concatenate([belief, np.zeros((actions - 1) * states)])
+    table = Table(probability=np.concatenate(list(process.observation)))
+    return FiniteSSM(transition=pairs.reshape(actions, len(first), len(first)), initial=first, emission=table)
+
+
+def _count(mdp: MDP) -> int:
+    if not mdp.n_choices:
+        raise ValueError("the process has no actions: all of its states are terminal")
+    return int(mdp.action.max()) + 1
+
+
+def _moves(mdp: MDP, actions: int) -> ndarray:
+    """p(s' | s, a), float64[A, S, S]."""
+    state = np.repeat(np.arange(mdp.n_states), np.diff(mdp.choice_start))
+    counts = np.zeros((actions, mdp.n_states), np.int64)
+    np.add.at(counts, (mdp.action, state), 1)
+    if (bad := (counts != 1) & ~mdp.terminal).any():
+        a, s = (int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"state {s} has {int(counts[a, s])} choices with action {a}: an input must be possible anywhere"
+        )
+    choice = np.repeat(np.arange(mdp.n_choices), np.diff(mdp.branch_start))
+    out = np.zeros((actions, mdp.n_states, mdp.n_states))
+    np.add.at(out, (mdp.action[choice], state[choice], mdp.target), mdp.probability)
+    ends = np.flatnonzero(mdp.terminal)
+    out[:, ends, ends] = 1.0
     return out

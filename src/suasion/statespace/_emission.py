@@ -18,7 +18,7 @@ from numpy import ndarray
 from scipy import special
 
 from suasion.statespace._checks import check_finite, check_shape, covariance_root
-from suasion.statespace._finite_kernels import log_density
+from suasion.statespace._finite_kernels import column_sums, column_variances, log_density, weighted_moments
 
 ROW_TOLERANCE = 1e-9
 _ALIVE = 1e-6  # expected observations of a state, below which its parameters are no longer defined by them
@@ -133,10 +133,21 @@ class Gaussian(Emission):
         n, d = self.mean.shape
         check_finite("mean", self.mean)
         check_shape("covariance", self.covariance, (n, d, d))
+        if self._is_plainly_positive():
+            return
         for s in range(n):
             covariance_root(f"covariance[{s}]", self.covariance[s])
             if (least := float(np.linalg.eigvalsh(self.covariance[s])[0])) <= 0:
                 raise ValueError(f"covariance[{s}] has the eigenvalue {least!r}: a density needs positive ones")
+
+    def _is_plainly_positive(self) -> bool:
+        """Whether all covariances are symmetric to the last bit and have Cholesky roots; else each is looked at."""
+        if not (np.isfinite(self.covariance).all() and (self.covariance == self.covariance.transpose(0, 2, 1)).all()):
+            return False
+        try:
+            return bool((np.diagonal(self._root, axis1=1, axis2=2) > 0).all())
+        except np.linalg.LinAlgError:
+            return False
 
     @property
     def n_states(self) -> int:
@@ -177,24 +188,31 @@ class Gaussian(Emission):
     def refit(self, sequences: Sequence[ndarray], weights: Sequence[ndarray]) -> Gaussian:
         """Weighted mean and covariance; a missing component enters by its mean and variance given the others."""
         y, w = np.concatenate(sequences), np.concatenate(weights)
-        there = ~np.isnan(y).all(1)
-        y, w = y[there], w[there]
-        total = check_alive(w.sum(0))
+        overall = column_variances(y)
+        whole = not np.isnan(overall).any()
+        if not whole:
+            there = ~np.isnan(y).all(1)
+            y, w = y[there], w[there]
+        total = check_alive(column_sums(w))
         mean, covariance = np.empty_like(self.mean), np.zeros_like(self.covariance)
-        overall = np.nanvar(y, axis=0)
-        whole = not np.isnan(y).any()
-        for s in range(self.n_states):
-            filled, extra = (y, 0.0) if whole else self._fill(y, s, w[:, s])
-            mean[s] = w[:, s] @ filled / total[s]
-            gap = filled - mean[s]
-            covariance[s] = ((gap * w[:, s, None]).T @ gap + extra) / total[s]
-            scaled = covariance[s] / np.sqrt(np.outer(overall, overall))
-            if not (least := float(np.linalg.eigvalsh(scaled)[0])) > _COLLAPSED:
-                raise ValueError(
-                    f"state {s} collapses: its least variance is {least:.3g} of that of all observations, where the "
-                    "likelihood has no maximum"
-                )
-        return Gaussian(mean=mean, covariance=(covariance + covariance.transpose(0, 2, 1)) / 2)
+        if whole:
+            weighted_moments(y, w, total, mean, covariance)
+        else:
+            overall = np.nanvar(y, axis=0)
+            for s in range(self.n_states):
+                filled, extra = self._fill(y, s, w[:, s])
+                mean[s] = w[:, s] @ filled / total[s]
+                gap = filled - mean[s]
+                covariance[s] = ((gap * w[:, s, None]).T @ gap + extra) / total[s]
+            covariance = (covariance + covariance.transpose(0, 2, 1)) / 2
+        least = np.linalg.eigvalsh(covariance / np.sqrt(np.outer(overall, overall)))[:, 0]
+        if not (least > _COLLAPSED).all():
+            s = int(np.argmin(least))
+            raise ValueError(
+                f"state {s} collapses: its least variance is {float(least[s]):.3g} of that of all observations, where "
+                "the likelihood has no maximum"
+            )
+        return Gaussian(mean=mean, covariance=covariance)
 
     def _fill(self, y: ndarray, s: int, weight: ndarray) -> tuple[ndarray, ndarray]:
         """Observations with missing components replaced by their means, and the variance that replacing hides."""
@@ -318,11 +336,13 @@ def check_rows(name: str, held: ndarray) -> None:
     Raises:
         ValueError: the row, with the number.
     """
+    sums = held.sum(-1)
+    if held.size and held.min() >= 0 and np.abs(sums - 1).max() <= ROW_TOLERANCE:  # of NaN neither is true
+        return
     bad = ~(held >= 0) | ~np.isfinite(held)
     if bad.any():
         place = [int(i) for i in np.argwhere(bad)[0]]
         raise ValueError(f"{name}{place} is {float(held[tuple(place)])!r}")
-    sums = held.sum(-1)
     if (off := np.abs(sums - 1) > ROW_TOLERANCE).any():
         place = [int(i) for i in np.argwhere(off)[0]]
         where = f"{name}{place}" if place else name
@@ -336,8 +356,14 @@ def check_alive(total: ndarray) -> ndarray:
         ValueError: the state, with its expected number of observations.
     """
     if not (total > _ALIVE).all():
-        s = int(np.argmin(total))
-        raise ValueError(f"state {s} is dead: {float(total[s]):.3g} observations are expected to be its own")
+        *action, s = (int(i) for i in np.unravel_index(np.argmin(total), total.shape))
+        least = float(total[(*action, s)])
+        if action:
+            raise ValueError(
+                f"state {s} is dead under action {action[0]}: {least:.3g} transitions are expected to leave it so; "
+                "pseudo-counts (`prior`) keep it alive"
+            )
+        raise ValueError(f"state {s} is dead: {least:.3g} observations are expected to be its own")
     return total
 
 

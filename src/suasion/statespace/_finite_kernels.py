@@ -9,7 +9,12 @@ done again in logarithms, which cannot. Where it does not say so, what was lost 
   above 1e-130, and
 - if after it every predicted probability is above 1e-150: what was lost is nothing beside what comes anew.
 
-Numbers of states up to 16 are constants of the compiled code.
+Where a transition is `thin`, above 0 and at most 1e-100 (Baum-Welch makes such), products with it may be lost at every
+step, and every step is held to this.
+
+Transitions have a leading axis of actions: `moves[t]` is the action that leads from step t to the next. A chain without
+actions has one, and no moves. Numbers of states up to 16, and whether there are moves, are constants of the compiled
+code.
 """
 
 from __future__ import annotations
@@ -30,21 +35,21 @@ POSSIBLE = -1
 _CONSTANT = 16
 
 
-def forward(K: int) -> Kernel:
+def forward(K: int, acting: bool) -> Kernel:
     """Filter; gives `POSSIBLE` or `LOST` for each sequence."""
-    return _forward(K if K <= _CONSTANT else 0)
+    return _forward(K if K <= _CONSTANT else 0, acting)
 
 
-def backward(K: int) -> Kernel:
+def backward(K: int, acting: bool) -> Kernel:
     """Smooth; see `_backward`."""
-    return _backward(K if K <= _CONSTANT else 0)
+    return _backward(K if K <= _CONSTANT else 0, acting)
 
 
 @functools.cache
-def _forward(constant: int) -> Kernel:
+def _forward(constant: int, acting: bool) -> Kernel:
     @_compiled
     @typing.no_type_check
-    def kernel(start, initial, transition, likely, faint, filtered, scale, verdict):
+    def kernel(start, initial, transition, moves, thin, likely, faint, filtered, scale, verdict):
         K = constant if constant else len(initial)
         some_faint = len(faint) > 0
         predicted = np.empty(K)
@@ -56,12 +61,13 @@ def _forward(constant: int) -> Kernel:
                     for k in range(K):
                         predicted[k] = initial[k]
                 else:
+                    u = moves[t - 1] if acting else 0
                     for k in range(K):
                         predicted[k] = 0.0
                     for j in range(K):
                         a = filtered[t - 1, j]
                         for k in range(K):
-                            predicted[k] += a * transition[j, k]
+                            predicted[k] += a * transition[u, j, k]
                 total = 0.0
                 least = 1.0
                 for k in range(K):
@@ -78,7 +84,7 @@ def _forward(constant: int) -> Kernel:
                 scale[t] = total
                 dim = some_faint and faint[t]
                 inverse = 1.0 / total
-                lost = False
+                lost = thin
                 for k in range(K):
                     a = filtered[t, k] * inverse
                     filtered[t, k] = a
@@ -91,18 +97,18 @@ def _forward(constant: int) -> Kernel:
 
 
 @functools.cache
-def _backward(constant: int) -> Kernel:
+def _backward(constant: int, acting: bool) -> Kernel:
     r"""$w_{tk} = \gamma_{tk} / \hat p_{tk}$ and $\gamma_{tj} = a_{tj} \sum_k P_{jk} w_{t+1,k}$, backwards.
 
-    Then $\xi_t(j, k) = a_{tj} P_{jk} w_{t+1,k}$; `pairs[q]` becomes the sum over t of what is left without P.
-    `transposed` is P transposed, so that the inner loop is contiguous. Sequences whose verdict is not `POSSIBLE`
-    are left out.
+    Then $\xi_t(j, k) = a_{tj} P_{jk} w_{t+1,k}$; `pairs[q]` becomes the sum over t, by action, of what is left
+    without P. `transposed` is P transposed, so that the inner loop is contiguous. Sequences whose verdict is not
+    `POSSIBLE` are left out.
     """
 
     @_compiled
     @typing.no_type_check
-    def kernel(start, transposed, likely, filtered, scale, verdict, smoothed, pairs):
-        K = constant if constant else transposed.shape[0]
+    def kernel(start, transposed, moves, likely, filtered, scale, verdict, smoothed, pairs):
+        K = constant if constant else transposed.shape[1]
         future, weight = np.empty(K), np.empty(K)
         for q in range(len(start) - 1):
             if verdict[q] != -1:
@@ -112,16 +118,17 @@ def _backward(constant: int) -> Kernel:
                     for j in range(K):
                         future[j] = 1.0
                 else:
+                    u = moves[t] if acting else 0
                     for j in range(K):
                         future[j] = 0.0
                     for k in range(K):
                         w = weight[k]
                         for j in range(K):
-                            future[j] += transposed[k, j] * w
+                            future[j] += transposed[u, k, j] * w
                     for j in range(K):
                         a = filtered[t, j]
                         for k in range(K):
-                            pairs[q, j, k] += a * weight[k]
+                            pairs[q, u, j, k] += a * weight[k]
                 total = 0.0
                 for j in range(K):
                     total += filtered[t, j] * future[j]
@@ -184,14 +191,15 @@ def log_move(before, log_transition, after):
 
 @_compiled
 @typing.no_type_check
-def log_forward(log_initial, log_transition, logs, log_filtered, increments):
+def log_forward(log_initial, log_transition, moves, logs, log_filtered, increments):
     """The forward pass in logarithms: the step whose observation is impossible, or -1."""
     steps, K = logs.shape
     for t in range(steps):
         if t == 0:
             log_filtered[0] = log_initial
         else:
-            log_move(log_filtered[t - 1], log_transition, log_filtered[t])
+            u = moves[t - 1] if len(moves) else 0
+            log_move(log_filtered[t - 1], log_transition[u], log_filtered[t])
         for k in range(K):
             log_filtered[t, k] += logs[t, k]
         increments[t] = log_sum(log_filtered[t])
@@ -204,16 +212,17 @@ def log_forward(log_initial, log_transition, logs, log_filtered, increments):
 
 @_compiled
 @typing.no_type_check
-def log_backward(log_transition, logs, log_filtered, increments, smoothed, pairs):
+def log_backward(log_transition, moves, logs, log_filtered, increments, smoothed, pairs):
     """The backward pass in logarithms; adds the expected transitions to `pairs`."""
     steps, K = logs.shape
     future, terms, weight = np.zeros(K), np.empty(K), np.empty(K)
     for t in range(steps - 1, -1, -1):
         if t < steps - 1:
+            u = moves[t] if len(moves) else 0
             for j in range(K):
                 for k in range(K):
-                    terms[k] = log_transition[j, k] + weight[k]
-                    pairs[j, k] += np.exp(log_filtered[t, j] + terms[k])
+                    terms[k] = log_transition[u, j, k] + weight[k]
+                    pairs[u, j, k] += np.exp(log_filtered[t, j] + terms[k])
                 future[j] = log_sum(terms)
         for j in range(K):
             smoothed[t, j] = np.exp(log_filtered[t, j] + future[j])
@@ -247,16 +256,16 @@ def log_density(y, mean, root):
     return out
 
 
-def viterbi(K: int) -> Kernel:
+def viterbi(K: int, acting: bool) -> Kernel:
     """The most likely paths by max-plus; `back` is int[T, K] of the caller's width. Ties go to the lowest state."""
-    return _viterbi(K if K <= _CONSTANT else 0)
+    return _viterbi(K if K <= _CONSTANT else 0, acting)
 
 
 @functools.cache
-def _viterbi(constant: int) -> Kernel:
+def _viterbi(constant: int, acting: bool) -> Kernel:
     @_compiled
     @typing.no_type_check
-    def kernel(start, log_initial, log_transition, logs, back, path, scores):
+    def kernel(start, log_initial, log_transition, moves, logs, back, path, scores):
         K = constant if constant else len(log_initial)
         best, after, arg = np.empty(K), np.empty(K), np.empty(K, np.int64)
         for q in range(len(start) - 1):
@@ -264,12 +273,13 @@ def _viterbi(constant: int) -> Kernel:
             for k in range(K):
                 best[k] = log_initial[k] + logs[first, k]
             for t in range(first + 1, last + 1):
+                u = moves[t - 1] if acting else 0
                 for k in range(K):
-                    after[k] = best[0] + log_transition[0, k]
+                    after[k] = best[0] + log_transition[u, 0, k]
                     arg[k] = 0
                 for j in range(1, K):
                     for k in range(K):
-                        score = best[j] + log_transition[j, k]
+                        score = best[j] + log_transition[u, j, k]
                         better = score > after[k]
                         after[k] = score if better else after[k]
                         arg[k] = j if better else arg[k]
@@ -286,17 +296,18 @@ def _viterbi(constant: int) -> Kernel:
 
 @_compiled
 @typing.no_type_check
-def backward_draws(log_transition, log_filtered, uniform, paths):
+def backward_draws(log_transition, moves, log_filtered, uniform, paths):
     """Paths from the posterior: the last state from the filter, each earlier one given the later."""
     draws, steps = paths.shape
     K = log_filtered.shape[1]
     terms = np.empty(K)
     for n in range(draws):
         for t in range(steps - 1, -1, -1):
+            u = moves[t] if len(moves) else 0
             for j in range(K):
                 terms[j] = log_filtered[t, j]
                 if t < steps - 1:
-                    terms[j] += log_transition[j, paths[n, t + 1]]
+                    terms[j] += log_transition[u, j, paths[n, t + 1]]
             top = terms.max()
             total = 0.0
             for j in range(K):
@@ -311,3 +322,56 @@ def backward_draws(log_transition, log_filtered, uniform, paths):
                     if level < 0.0:
                         break
             paths[n, t] = chosen
+
+
+@_compiled
+@typing.no_type_check
+def column_sums(held):
+    """Of float64[T, K], over T: K is small, and a loop over rows is the fastest."""
+    out = np.zeros(held.shape[1])
+    for t in range(held.shape[0]):
+        for k in range(held.shape[1]):
+            out[k] += held[t, k]
+    return out
+
+
+@_compiled
+@typing.no_type_check
+def column_variances(held):
+    """Of float64[T, d], over T; NaN where a column has one."""
+    mean = column_sums(held) / len(held)
+    out = np.zeros(held.shape[1])
+    for t in range(held.shape[0]):
+        for k in range(held.shape[1]):
+            out[k] += (held[t, k] - mean[k]) ** 2
+    return out / len(held)
+
+
+@_compiled
+@typing.no_type_check
+def weighted_moments(y, weight, total, mean, covariance):
+    """Means and covariances of float64[T, d] with weights float64[T, K] that sum to `total`, about the means."""
+    steps, d = y.shape
+    K = len(total)
+    mean[:] = 0.0
+    covariance[:] = 0.0
+    for t in range(steps):
+        for s in range(K):
+            for i in range(d):
+                mean[s, i] += weight[t, s] * y[t, i]
+    for s in range(K):
+        for i in range(d):
+            mean[s, i] /= total[s]
+    gap = np.empty(d)
+    for t in range(steps):
+        for s in range(K):
+            for i in range(d):
+                gap[i] = y[t, i] - mean[s, i]
+                scaled = weight[t, s] * gap[i]
+                for j in range(i + 1):
+                    covariance[s, i, j] += scaled * gap[j]
+    for s in range(K):
+        for i in range(d):
+            for j in range(i + 1):
+                covariance[s, i, j] /= total[s]
+                covariance[s, j, i] = covariance[s, i, j]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from suasion.statespace._emission import Emission, Gaussian, Poisson, Table, patterns
-from suasion.statespace._finite import FiniteSSM, smooth_all
+from suasion.statespace._finite import FiniteSSM, line_up, smooth_all
 from suasion.statespace._sequences import take_apart
 
 
@@ -21,7 +21,7 @@ class FiniteScore(NamedTuple):
     Attributes:
         log_likelihood: in nats.
         initial: $\Pr(s_1 = k \mid y) / \pi_k$, float64[K].
-        transition: expected transitions over $P_{jk}$, float64[K, K].
+        transition: expected transitions over $P_{jk}$, float64[K, K]; with actions float64[A, K, K].
         emission: by the emission's own names: `probability` of a `Table`, `mean` and `covariance` of a `Gaussian` (as
             symmetric matrices), `rate` of a `Poisson`; nothing of a `Likelihood`.
     """
@@ -32,19 +32,17 @@ class FiniteScore(NamedTuple):
     emission: dict[str, ndarray]
 
 
-def score_finite(model: FiniteSSM, y: Any) -> FiniteScore:
+def score_finite(model: FiniteSSM, y: Any, inputs: Any = None) -> FiniteScore:
     """`score` of a finite chain; of several sequences the sum."""
-    _, sequences = take_apart(y, model.emission.rank)
-    smoothed = smooth_all(model, sequences)
-    for q, held in enumerate(smoothed):
-        if held.impossible >= 0:
-            raise ValueError(f"sequence {q} is impossible at step {held.impossible} under the model: no derivative")
-    first = np.sum([held.smoothed[0] for held in smoothed], axis=0)
-    pairs = np.sum([held.pairwise for held in smoothed], axis=0)
-    weights = np.concatenate([held.smoothed for held in smoothed])
-    total = float(sum(held.log_likelihood for held in smoothed))
+    passed, weights, pairs, totals = smooth_all(model, line_up(model, y, inputs)[1])
+    if (bad := passed.verdict >= 0).any():
+        q = int(np.argmax(bad))
+        raise ValueError(f"sequence {q} is impossible at step {int(passed.verdict[q])} under the model: no derivative")
+    first, counts = weights[passed.start[:-1]].sum(0), pairs.sum(0).reshape(model.matrix.shape)
+    sequences = take_apart(y, model.emission.rank).each
+    total = float(totals.sum())
     parts = emission_score(model.emission, sequences, weights)
-    return FiniteScore(total, _over(first, model.start), _over(pairs, model.matrix), parts)
+    return FiniteScore(total, _over(first, model.start), _over(counts, model.matrix), parts)
 
 
 def _over(expected: ndarray, probability: ndarray) -> ndarray:

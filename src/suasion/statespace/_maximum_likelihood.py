@@ -171,7 +171,7 @@ def _put(model: FiniteSSM | LinearGaussianSSM, held: Mapping[str, ndarray]) -> A
 
 def _score(model: FiniteSSM | LinearGaussianSSM, y: Any, inputs: Any) -> tuple[float, dict[str, ndarray]]:
     if isinstance(model, FiniteSSM):
-        found = score_finite(model, y)
+        found = score_finite(model, y, inputs)
         return found.log_likelihood, {"initial": found.initial, "transition": found.transition, **found.emission}
     got = score_gaussian(model, y, inputs)
     return got.log_likelihood, {name: held for name in GAUSSIAN if (held := getattr(got, name)) is not None}

@@ -247,34 +247,50 @@ def _with_noise(spread: _Spread, noise: ndarray) -> tuple[ndarray, ndarray]:
 
 
 def _smooth(model: NonlinearSSM, y: ndarray, passed: Pass) -> GaussianSmoothed:
-    if all(one is None or one.jacobian is not None for one in (*passed.moves, *passed.looks)):
-        return _smooth_linear(model, y, passed)
-    filtered = passed.filtered
-    means, roots = filtered.mean.copy(), filtered.root.copy()
-    for t in range(len(means) - 2, -1, -1):
-        wide, size = _with_noise(passed.moves[t], entry(model.process_root, t))
-        M = np.concatenate([wide, _below(filtered.root[t], wide)])
-        gap = means[t + 1] - filtered.predicted_mean[t + 1]
-        kernels.smooth(M, size, gap, roots[t + 1], means[t], roots[t])
-    return GaussianSmoothed(means, roots, filtered.log_likelihood)
+    r"""The smoother of the linear model that the filter made of this one.
 
-
-def _smooth_linear(model: NonlinearSSM, y: ndarray, passed: Pass) -> GaussianSmoothed:
-    """The extended smoother is the smoother of the linear model with the Jacobians of the filter."""
+    The recursion of Rauch, Tung & Striebel would divide by what the model forgets: without noise in the state a
+    contracting f leaves it no digits. Here the filter's own regressions, $V z = A (x - m)$ with $A S = V$ and W as
+    further noise, are handed to the smoother that inverts nothing. They have the same posterior.
+    """
     steps, n, p = len(y), model.n_components, model.n_observed
     filtered = passed.filtered
     A, C = np.tile(np.eye(n), (steps, 1, 1)), np.zeros((steps, p, n))
     drive, seen = np.zeros((steps, n)), np.full((steps, p), np.nan)
+    Q, R = _each_step(model.Q, steps), _each_step(model.R, steps)
     for t, move in enumerate(passed.moves):
-        A[t] = move.jacobian
+        A[t] = _slope(move, filtered.root[t])
+        Q[t] += _square(move.columns[:, n:])
         drive[t] = move.mean - A[t] @ filtered.mean[t]
     for t, look in enumerate(passed.looks):
         if look is not None:
-            C[t] = look.jacobian
+            C[t] = _slope(look, filtered.predicted_root[t])
+            R[t] += _square(look.columns[:, n:])
             seen[t] = _innovation(model, look, y[t]) + C[t] @ filtered.predicted_mean[t]
-    Q = model.Q if model.Q.ndim == 2 else np.concatenate([model.Q, model.Q[-1:]])  # the last leads nowhere
-    linear = LinearGaussianSSM(A=A, B=np.eye(n), C=C, Q=Q, R=model.R, m0=model.m0, P0=model.P0)
+    linear = LinearGaussianSSM(A=A, B=np.eye(n), C=C, Q=Q, R=R, m0=model.m0, P0=model.P0)
     return smooth_gaussian(linear, seen, drive)._replace(log_likelihood=filtered.log_likelihood)
+
+
+def _each_step(held: ndarray, steps: int) -> ndarray:
+    """A covariance for each step; what leads on from the last one leads nowhere."""
+    place = np.zeros(steps, np.int64) if held.ndim == 2 else np.minimum(np.arange(steps), len(held) - 1)
+    return (held[None] if held.ndim == 2 else held)[place]
+
+
+def _slope(spread: _Spread, root: ndarray) -> ndarray:
+    """G with G S = V: the Jacobian, or the regression that points make."""
+    if spread.jacobian is not None:
+        return spread.jacobian
+    n = len(root)
+    M = np.concatenate([root, spread.columns[:, :n]])
+    slope = np.zeros((len(M) - n, n))
+    kernels.regress(M, np.abs(root).max(1), slope)
+    return slope
+
+
+def _square(columns: ndarray) -> ndarray:
+    held = columns @ columns.T
+    return (held + held.T) / 2
 
 
 def _apply(model: NonlinearSSM, name: Name, method: Method, mean: ndarray, root: ndarray, u: Any, t: int) -> _Spread:

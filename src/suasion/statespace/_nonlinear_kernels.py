@@ -13,7 +13,7 @@ import typing
 import numpy as np
 from numba import njit
 
-from suasion.statespace._gaussian_kernels import _solve_gain, triangularise
+from suasion.statespace._gaussian_kernels import triangularise
 
 _compiled = njit(cache=True, nogil=True)
 
@@ -55,22 +55,17 @@ def update(M, count, scale, error, mean, root):
 
 @_compiled
 @typing.no_type_check
-def smooth(M, scale, gap, after, mean, root):
-    """Mean and root given the smoothed next state, whose mean is off its prediction by `gap` and whose root is `after`.
-
-    $P^s_t = Z Z^T + G P^s_{t+1} G^T$: Z is what is unknown of the state if the next one is known.
-    """
-    n, width = len(gap), M.shape[1]
-    pivot, nothing, gain = np.empty(n, np.int64), np.zeros(n), np.zeros((n, n))
-    wide = np.zeros((n, width + n))
-    rank = triangularise(M, 0, n, 0, 2 * n, width, scale, pivot)
-    _solve_gain(M, n, pivot, gain)
-    for i in range(n):
-        for j in range(n):
-            mean[i] += gain[i, j] * gap[j]
-            for k in range(n):
-                wide[i, width + k] += gain[i, j] * after[j, k]
-        for j in range(rank, width):
-            wide[i, j] = M[n + i, j]
-    triangularise(wide, 0, n, 0, n, width + n, nothing, pivot)
-    root[:] = wide[:, :n]
+def regress(M, scale, slope):
+    """G with G S = V, from M = [S, V] one above the other; 0 in directions in which nothing is unknown."""
+    n = M.shape[1]
+    pivot = np.empty(n, np.int64)
+    triangularise(M, 0, n, 0, len(M), n, scale, pivot)
+    for i in range(len(slope)):
+        for j in range(n - 1, -1, -1):
+            column = pivot[j]
+            if column < 0:
+                continue
+            total = M[n + i, column]
+            for k in range(j + 1, n):
+                total -= slope[i, k] * M[k, column]
+            slope[i, j] = total / M[j, column]

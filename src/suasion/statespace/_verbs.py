@@ -26,14 +26,15 @@ from suasion.statespace._kalman_verbs import GaussianStream
 from suasion.statespace._nonlinear import NonlinearSSM
 from suasion.statespace._nonlinear_filter import Method, Unscented, filter_nonlinear, smooth_nonlinear
 from suasion.statespace._nonlinear_verbs import NonlinearStream, forecast_nonlinear, simulate_nonlinear
+from suasion.statespace._particle_compiled import CompiledSSM
+from suasion.statespace._particles import StateSpaceModel
 
 Model = FiniteSSM | LinearGaussianSSM
+Every = Model | NonlinearSSM | StateSpaceModel | CompiledSSM
 Form = Literal["root", "covariance"]
 
 
-def filter(
-    model: Model | NonlinearSSM, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None
-) -> Any:
+def filter(model: Every, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None) -> Any:
     r"""What is known of the state at each step from the observations so far, $p(x_t \mid y_{1:t})$.
 
     Args:
@@ -41,7 +42,8 @@ def filter(
         y: one sequence (int[T] or float64[T, d], as the model observes), a stack of them with a leading axis, or a list
             of sequences of any lengths. -1 or NaN where missing, single components too. float64[T] will do where one
             component is observed by a `LinearGaussianSSM`.
-        inputs: u of a `LinearGaussianSSM` that has them, float64[T, m]; for stacks and lists one for each sequence.
+        inputs: u of a model that has them: float64[T, m] of a `LinearGaussianSSM`, actions int[T] of a `FiniteSSM`;
+            for stacks and lists one for each sequence. $u_t$ leads from step t to the next.
         form: of a `LinearGaussianSSM`: `root`, exact for ill-conditioned models as well, or `covariance`, which is
             faster, and is not.
         method: of a `NonlinearSSM`: `Extended()` or `Unscented()`, the latter if None. Both approximate; the
@@ -65,13 +67,10 @@ def filter(
         if form == "covariance":
             return _covariance_form.filter_covariance(model, y, inputs, smooth=False)
         return _kalman_verbs.filter_gaussian(model, y, inputs)
-    _refuse_inputs(inputs)
-    return _finite.filter_finite(model, y)
+    return _finite.filter_finite(_finite_only(model, "filter"), y, inputs)
 
 
-def smooth(
-    model: Model | NonlinearSSM, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None
-) -> Any:
+def smooth(model: Every, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None) -> Any:
     r"""What is known of the state at each step from all observations, $p(x_t \mid y_{1:T})$.
 
     Args:
@@ -95,11 +94,10 @@ def smooth(
         if form == "covariance":
             return _covariance_form.filter_covariance(model, y, inputs, smooth=True)
         return _kalman_verbs.smooth_gaussian(model, y, inputs)
-    _refuse_inputs(inputs)
-    return _finite.smooth_finite(model, y)
+    return _finite.smooth_finite(_finite_only(model, "smooth"), y, inputs)
 
 
-def decode(model: Model, y: Any, *, inputs: Any = None) -> Any:
+def decode(model: Every, y: Any, *, inputs: Any = None) -> Any:
     r"""The most likely path of states, $\arg\max p(x_{1:T} \mid y_{1:T})$ (Viterbi).
 
     Args:
@@ -115,11 +113,10 @@ def decode(model: Model, y: Any, *, inputs: Any = None) -> Any:
     """
     if isinstance(model, LinearGaussianSSM):
         return smooth(model, y, inputs=inputs)
-    _refuse_inputs(inputs)
-    return _finite.decode_finite(model, y)
+    return _finite.decode_finite(_finite_only(model, "decode"), y, inputs)
 
 
-def sample(model: Model, y: Any, rng: np.random.Generator, draws: int = 1, *, inputs: Any = None) -> Any:
+def sample(model: Every, y: Any, rng: np.random.Generator, draws: int = 1, *, inputs: Any = None) -> Any:
     r"""Paths from the posterior $p(x_{1:T} \mid y_{1:T})$, by backward simulation for a finite chain;
     for a `LinearGaussianSSM` a simulated path is corrected by smoothing (Durbin & Koopman 2002).
 
@@ -139,12 +136,11 @@ def sample(model: Model, y: Any, rng: np.random.Generator, draws: int = 1, *, in
     _check_count("draws", draws)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.sample_gaussian(model, y, rng, draws, inputs)
-    _refuse_inputs(inputs)
-    return _finite.sample_finite(model, y, rng, draws)
+    return _finite.sample_finite(_finite_only(model, "sample"), y, rng, draws, inputs)
 
 
 def simulate(
-    model: Model | NonlinearSSM, steps: int, rng: np.random.Generator, *, count: int | None = None, inputs: Any = None
+    model: Every, steps: int, rng: np.random.Generator, *, count: int | None = None, inputs: Any = None
 ) -> Any:
     """States and observations from the model itself.
 
@@ -153,7 +149,7 @@ def simulate(
         steps: T >= 1.
         rng: generator.
         count: how many walks; None gives one, without the leading axis.
-        inputs: float64[steps, m].
+        inputs: float64[steps, m], or actions int[steps]; the same for all walks.
 
     Returns:
         States and observations.
@@ -168,20 +164,17 @@ def simulate(
         return simulate_nonlinear(model, steps, rng, count, inputs)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.simulate_gaussian(model, steps, rng, count, inputs)
-    _refuse_inputs(inputs)
-    return _finite.simulate_finite(model, steps, rng, count)
+    return _finite.simulate_finite(_finite_only(model, "simulate"), steps, rng, count, inputs)
 
 
-def forecast(
-    model: Model | NonlinearSSM, y: Any, steps: int, *, inputs: Any = None, method: Method | None = None
-) -> Any:
+def forecast(model: Every, y: Any, steps: int, *, inputs: Any = None, method: Method | None = None) -> Any:
     """The states and observations to come.
 
     Args:
         model: as in `filter`.
         y: one sequence.
         steps: h >= 1.
-        inputs: float64[T + h, m]: those of the steps to come as well.
+        inputs: float64[T + h, m], or actions int[T + h]: those of the steps to come as well.
         method: as in `filter`.
 
     Returns:
@@ -196,12 +189,11 @@ def forecast(
     _refuse_method(method)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.forecast_gaussian(model, y, steps, inputs)
-    _refuse_inputs(inputs)
-    return _finite.forecast_finite(model, y, steps)
+    return _finite.forecast_finite(_finite_only(model, "forecast"), y, steps, inputs)
 
 
 def fit(
-    model: Model,
+    model: Every,
     y: Any,
     *,
     method: Literal["em", "ml"] = "em",
@@ -254,8 +246,8 @@ def fit(
         raise ValueError(f"iterations is {iterations}, tolerance {tolerance!r}, prior {prior!r}: see their ranges")
     if prior and (method == "ml" or isinstance(model, LinearGaussianSSM)):
         raise ValueError("a prior of pseudo-counts is for EM of finite chains")
-    if isinstance(model, FiniteSSM):
-        _refuse_inputs(inputs)
+    if not isinstance(model, LinearGaussianSSM):
+        model = _finite_only(model, "fit")
     if method == "ml":
         return _maximum_likelihood.maximise(model, y, free, tied, iterations, tolerance, inputs)
     if method != "em":
@@ -264,10 +256,10 @@ def fit(
         raise ValueError("EM frees whole parameters: entries and ties are for method='ml'")
     if isinstance(model, LinearGaussianSSM):
         return _gaussian_em.fit_gaussian(model, y, free, iterations, tolerance, inputs)
-    return _baum_welch.fit_finite(model, y, free, iterations, tolerance, prior)
+    return _baum_welch.fit_finite(model, y, free, iterations, tolerance, prior, inputs)
 
 
-def score(model: Model, y: Any, *, inputs: Any = None) -> GaussianScore | FiniteScore:
+def score(model: Every, y: Any, *, inputs: Any = None) -> GaussianScore | FiniteScore:
     r"""The log-likelihood and its exact derivatives by all parameters, for about the price of smoothing.
 
     By Fisher's identity, $\nabla \log p(y) = E[\nabla \log p(x, y) \mid y]$.
@@ -288,13 +280,10 @@ def score(model: Model, y: Any, *, inputs: Any = None) -> GaussianScore | Finite
     """
     if isinstance(model, LinearGaussianSSM):
         return _gaussian_score.score_gaussian(model, y, inputs)
-    _refuse_inputs(inputs)
-    return _finite_score.score_finite(model, y)
+    return _finite_score.score_finite(_finite_only(model, "score"), y, inputs)
 
 
-def online(
-    model: Model | NonlinearSSM, *, method: Method | None = None
-) -> FiniteStream | GaussianStream | NonlinearStream:
+def online(model: Every, *, method: Method | None = None) -> FiniteStream | GaussianStream | NonlinearStream:
     """A stream: `step(y)` takes one observation more and gives the filtered state, in constant memory.
 
     Args:
@@ -304,10 +293,12 @@ def online(
     if isinstance(model, NonlinearSSM):
         return NonlinearStream(model, method or Unscented())
     _refuse_method(method)
-    return GaussianStream(model) if isinstance(model, LinearGaussianSSM) else FiniteStream(model)
+    if isinstance(model, LinearGaussianSSM):
+        return GaussianStream(model)
+    return FiniteStream(_finite_only(model, "online"))
 
 
-def _check_form(model: Model | NonlinearSSM, form: Form) -> None:
+def _check_form(model: Every, form: Form) -> None:
     if form not in get_args(Form):
         raise ValueError(f"form is {form!r}: must be one of {', '.join(get_args(Form))}")
     if form != "root" and isinstance(model, FiniteSSM):
@@ -321,9 +312,25 @@ def _refuse_method(method: Method | None) -> None:
         raise ValueError(f"method is {method!r}, and this model is filtered exactly")
 
 
-def _refuse_inputs(inputs: Any) -> None:
-    if inputs is not None:
-        raise ValueError("a finite chain takes no inputs")
+_OTHERS = {
+    NonlinearSSM: "filter, smooth, simulate, forecast and online",
+    StateSpaceModel: "particle_filter and backward_sample",
+    CompiledSSM: "particle_filter and backward_sample",
+}
+
+
+def _finite_only(model: Any, verb: str) -> FiniteSSM:
+    """The model, if it is a finite chain: what is left when others have gone their way.
+
+    Raises:
+        TypeError: it is not; with the verbs that it has.
+    """
+    if isinstance(model, FiniteSSM):
+        return model
+    for kind, verbs in _OTHERS.items():
+        if isinstance(model, kind):
+            raise TypeError(f"{verb} does not take a {kind.__name__}: there are {verbs}")
+    raise TypeError(f"{verb} takes a FiniteSSM or a LinearGaussianSSM, not a {type(model).__name__}")
 
 
 def _check_count(name: str, number: int) -> None:
