@@ -67,7 +67,8 @@ class NetworkOptions:
     """What the agents think with."""
 
     core: Annotated[
-        Literal["lstm", "gru", "none"] | None, arg(metavar="{lstm,gru,none}", help_behavior_hint=_PRESET)
+        Literal["lstm", "gru", "diagonal", "s4d", "mamba", "none"] | None,
+        arg(metavar="{lstm,gru,diagonal,s4d,mamba,none}", help_behavior_hint=_PRESET),
     ] = None
     """The agents' memory."""
     width: Whole = None

@@ -32,9 +32,14 @@ def share_of_the_ceiling(core, updates, make_policy, verbs, seed=0, game=RECALL,
     return returns / episodes / game.ceiling
 
 
-@pytest.mark.parametrize("core", ["lstm", "gru"])
+@pytest.mark.parametrize("core", ["lstm", "gru", "diagonal"])
 def test_memory_reaches_95_percent_of_the_ceiling(core, make_policy, verbs):
     assert share_of_the_ceiling(core, 120, make_policy, verbs) >= 0.95
+
+
+@pytest.mark.parametrize("core", ["s4d", "mamba"])
+def test_sequence_cores_reach_95_percent_of_the_ceiling_sooner(core, make_policy, verbs):
+    assert share_of_the_ceiling(core, 50, make_policy, verbs) >= 0.95
 
 
 def test_without_memory_recall_stays_at_chance(make_policy, verbs):

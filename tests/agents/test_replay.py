@@ -30,6 +30,9 @@ CASES = {
     ),
     "recall lstm shared": (RECALL, (), {"core": "lstm", "shared": True}),
     "recall gru": (RECALL, ((0,), (1,)), {"core": "gru", **EVERYTHING}),
+    "recall diagonal": (RECALL, ((0,), (1,)), {"core": "diagonal", **EVERYTHING}),
+    "recall s4d shared": (RECALL, (), {"core": "s4d", "shared": True}),
+    "recall mamba": (RECALL, ((0,), (1,)), {"core": "mamba", **EVERYTHING}),
 }
 ALWAYS = [(case, case == "recall gru") for case in CASES]
 SLOW = [pytest.param(case, True, marks=pytest.mark.slow) for case in CASES if case != "recall gru"]

@@ -1,6 +1,7 @@
-"""The contract of recurrent cores, for each of them, and LSTM and GRU against their equations in NumPy."""
+"""The contract of recurrent cores, for each of them, and each against its equations in NumPy."""
 
 import functools
+from typing import get_args
 
 import equinox as eqx
 import jax
@@ -8,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from suasion.networks import CORES, CoreInput, clear
+from suasion.networks import CORES, CoreInput, CoreKind, clear
 
 T, B, FEATURES, ROWS, WIDTH = 9, 4, 3, 7, 5
 
 
 def assert_trees_close(x, y, tolerance):
+    """Absolute, and relative to an array's largest number where that is above 1: states without bound."""
     xs, ys = jax.tree.leaves(x), jax.tree.leaves(y)
     assert jax.tree.structure(x) == jax.tree.structure(y)
     for a, b in zip(xs, ys, strict=True):
         assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(np.asarray(b)).max(initial=1.0))
 
 
 class Subject:
@@ -76,7 +78,7 @@ def subject(request, quick, at_random):
 
 
 def test_every_core_is_known():
-    assert set(CORES) == {"lstm", "gru", "none"}
+    assert tuple(CORES) == get_args(CoreKind) == ("lstm", "gru", "diagonal", "s4d", "mamba", "none")
 
 
 def test_memory_starts_at_zero_with_the_batch_first(subject):
@@ -231,13 +233,80 @@ def none_by_hand(core, memory, d, start):
     return (), np.tanh(d)
 
 
+def diagonal_by_hand(core, memory, d, start):
+    (window, h), ys = (np.asarray(m, float) for m in memory), []
+    for t in range(T):
+        window, h = np.where(start[t][:, None, None], 0, window), np.where(start[t][:, None], 0, h)
+        s, u, o = np.split(d[t], 3, axis=-1)
+        window, c = convolved(core.convolution, window, u)
+        h = (1 - sigmoid(s)) * h + sigmoid(s) * c
+        ys.append(sigmoid(o) * np.tanh(h))
+    return (window, h), np.stack(ys)
+
+
+def convolved(convolution, window, u):
+    seen = np.concatenate([window, u[:, None]], 1)
+    weight, bias = (np.asarray(x, float) for x in (convolution.weight, convolution.bias))
+    return seen[:, 1:], (seen * weight).sum(1) + bias
+
+
+def normed(block, d):
+    return d / np.sqrt(np.mean(d**2, -1, keepdims=True) + 1e-5) * np.asarray(block.norm.weight, float)
+
+
+def s4d_by_hand(core, memory, d, start):
+    """Modes as complex numbers, each for itself and its conjugate; gelu in its form with tanh, as JAX has it."""
+    mixer, system = core.layer.mixer, core.layer.mixer.system
+    step, A = np.exp(np.asarray(system.log_step, float)), -np.exp(np.asarray(system.log_decay, float))
+    A = A + 1j * np.asarray(system.frequency, float)
+    a, b = np.exp(step * A), (np.exp(step * A) - 1) / A
+    split = lambda x: sum(np.split(np.asarray(x, complex), 2, -2) * np.array([1, 1j])[:, None, None])  # noqa: E731
+    h = np.stack([split(each) for each in memory])
+    x, ys = normed(core.layer, d), []
+    for t in range(T):
+        h = a * np.where(start[t][:, None, None], 0, h) + b * x[t][:, None, :]
+        y = 2 * (split(system.readout) * h).real.sum(1) + np.asarray(system.feedthrough, float) * x[t]
+        y = 0.5 * y * (1 + np.tanh(np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)))
+        u, v = np.split(y @ np.asarray(mixer.outward, float) + np.asarray(mixer.bias, float), 2, axis=-1)
+        ys.append(d[t] + u * sigmoid(v))
+    return np.concatenate([h.real, h.imag], 1), np.stack(ys)
+
+
+def mamba_by_hand(core, memory, d, start):
+    m = core.layer.mixer
+    inward, select, low, outward = (np.asarray(x, float) for x in (m.inward, m.select, m.step_weight, m.outward))
+    A, rank, states = -np.exp(np.asarray(m.A_log, float)), low.shape[0], m.A_log.shape[1]
+    window, h = (np.asarray(x, float) for x in memory)
+    x, ys = normed(core.layer, d), []
+    for t in range(T):
+        window, h = (np.where(start[t][:, None, None], 0, each) for each in (window, h))
+        u, gate = np.split(x[t] @ inward, 2, axis=-1)
+        window, v = convolved(m.convolution, window, u)
+        v = v * sigmoid(v)
+        rho, B, C = np.split(v @ select, [rank, rank + states], axis=-1)
+        delta = np.log1p(np.exp(rho @ low + np.asarray(m.step_bias, float)))
+        h = np.exp(delta[..., None] * A) * h + (delta * v)[..., None] * B[:, None, :]
+        y = (h * C[:, None, :]).sum(-1) + np.asarray(m.D, float) * v
+        ys.append(d[t] + (y * gate * sigmoid(gate)) @ outward)
+    return (window, h), np.stack(ys)
+
+
+BY_HAND = {
+    "lstm": lstm_by_hand,
+    "gru": gru_by_hand,
+    "diagonal": diagonal_by_hand,
+    "s4d": s4d_by_hand,
+    "mamba": mamba_by_hand,
+    "none": none_by_hand,
+}
+
+
 def test_cores_are_their_equations(subject):
-    by_hand = {"lstm": lstm_by_hand, "gru": gru_by_hand, "none": none_by_hand}[subject.name]
+    by_hand = BY_HAND[subject.name]
     d = drive_by_hand(subject.core.product, subject.inputs)
     memory, y = by_hand(subject.core, subject.memory, d, np.asarray(subject.start))
     got, got_y = subject.scan(subject.core, subject.memory, subject.inputs, subject.start)
-    np.testing.assert_allclose(got_y, y, rtol=0, atol=2e-6)
-    assert_trees_close(got, jax.tree.map(jnp.asarray, memory), 2e-6)
+    assert_trees_close([got_y, *jax.tree.leaves(got)], [y, *jax.tree.leaves(memory)], 2e-6)
 
 
 def test_fresh_parameters(subject):
@@ -246,6 +315,9 @@ def test_fresh_parameters(subject):
     if subject.name == "lstm":  # the forget gate is open
         np.testing.assert_array_equal(bias[forget], 1.0)
         bias = np.delete(bias, np.arange(WIDTH, 2 * WIDTH))
+    if subject.name == "diagonal":  # from the first unit, which takes half of what is new, to the last, 1 / 33
+        np.testing.assert_allclose(1 / sigmoid(bias[:WIDTH].astype(float)) - 1, 32 ** np.linspace(0, 1, WIDTH), 1e-5)
+        bias = bias[WIDTH:]
     np.testing.assert_array_equal(bias, 0.0)
     for x in (subject.fresh.product.features, subject.fresh.product.table, getattr(subject.fresh, "recurrent", None)):
         if x is not None:

@@ -17,6 +17,9 @@ CASES = {
     "lstm": {"core": "lstm", "stages": STAGES, **EVERYTHING},
     "gru": {"core": "gru", "encoder": "classes", "stages": STAGES, **EVERYTHING},
     "none": {"core": "none"},
+    "diagonal": {"core": "diagonal", "encoder": "classes", "stages": STAGES, **EVERYTHING},
+    "mamba": {"core": "mamba", "encoder": "classes", "stages": STAGES, **EVERYTHING},
+    "s4d shared": {"core": "s4d", "encoder": "classes", "shared": True, "stages": STAGES, **EVERYTHING},
     "lstm shared": {"core": "lstm", "shared": True, "encoder": "classes"},
     "gru shared": {"core": "gru", "shared": True, "stages": STAGES, **EVERYTHING},
 }
@@ -123,7 +126,7 @@ def test_unavailable_actions_have_probability_zero(subject):
     np.testing.assert_allclose(probabilities.sum(-1), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["gru", "lstm shared"])
+@pytest.mark.parametrize("case", ["gru", "mamba", "lstm shared"])
 def test_agents_do_not_share_gradients_unless_they_share_parameters(case, subjects, quick):
     """With masks in force the gradient of agent i's outputs is finite, and exactly 0 for the parameters of others."""
     s = subjects(case)
@@ -181,7 +184,7 @@ def test_agents_see_only_their_own_observation(rich):
         assert not same[:, 1].any()
 
 
-@pytest.mark.parametrize("case", ["lstm", "gru shared"])
+@pytest.mark.parametrize("case", ["lstm", "gru shared", "diagonal", "mamba", "s4d shared"])
 def test_alternatives_are_the_naive_pass_with_the_observation_edited(case, subjects, quick):
     s = subjects(case)
     observation, start = s.at(1), s.start[0]

@@ -24,7 +24,7 @@ policies = st.fixed_dictionaries(
     {
         "encoder": st.sampled_from(["convolution", "classes"]),
         "hidden": st.lists(st.integers(1, 64), min_size=1, max_size=3).map(tuple),
-        "core": st.sampled_from(["lstm", "gru", "none"]),
+        "core": st.sampled_from(["lstm", "gru", "diagonal", "s4d", "mamba", "none"]),
         "width": st.integers(1, 256),
         "shared": st.booleans(),
         "vocabulary": st.sampled_from([0, 2, 5]),
@@ -122,7 +122,7 @@ def test_unknown_and_missing_keys_are_named() -> None:
         (("steps",), True, "steps is True, not a whole number"),
         (("steps",), 0, "steps is 0, must be at least 1"),
         (("seed",), -1, "seed is -1"),
-        (("policy", "core"), "lsmt", "core is 'lsmt', not one of lstm, gru, none"),
+        (("policy", "core"), "lsmt", "core is 'lsmt', not one of lstm, gru, diagonal, s4d, mamba, none"),
         (("policy", "width"), 0, "policy: width is 0"),
         (("policy", "hidden"), [32, "a"], r"hidden\[1\] is 'a'"),
         (("learner", "discount"), "high", "discount is 'high', not a number"),

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from suasion.agents import AuxiliaryLoss, Metric, Optimiser, Ratio, Trajectory, constant
 from suasion.influence._divergence import Imagined, averaged, by_pair, over_steps, weights
-from suasion.networks import Core, Dense, Encoder, Memory, Network, Observation, Policy, Trunk, in_slots
+from suasion.networks import Core, CoreKind, Dense, Encoder, Memory, Network, Observation, Policy, Trunk, in_slots
 
 _OWN = 0  # one's own slot
 
@@ -34,7 +34,7 @@ class ModelConfig:
             `classes`, see `PolicyConfig`.
         filters: of its own convolution.
         hidden: units of the dense layers before the memory (after the shared features, where shared).
-        core: the memory: `lstm`, `gru`, or `none`.
+        core: the memory, see `PolicyConfig`.
         width: units of the memory.
         visible_only: learn from the agents that are in view alone.
         optimiser: of the model. It must learn faster than the policy: influence is paid for what it foresees.
@@ -43,7 +43,7 @@ class ModelConfig:
     encoder: Literal["shared", "convolution", "classes"] = "shared"
     filters: int = 6
     hidden: tuple[int, ...] = (32,)
-    core: Literal["lstm", "gru", "none"] = "lstm"
+    core: CoreKind = "lstm"
     width: int = 64
     visible_only: bool = False
     optimiser: Optimiser = Optimiser(learning_rate=constant(5e-3))

@@ -3,11 +3,10 @@
 `Policy` is the definition, `Network` its parameters: a tree of arrays with one set per agent along the first axis, or
 one set for all. `Policy.step` acts, `Policy.unroll` recomputes the same numbers for learning, and
 `Policy.alternatives` asks what would have been said had somebody done something else. A core's input product is
-linear, so that such a question costs one row of a table; the start of an episode clears the memory in one place,
+linear, so that such a question costs one row of a table; the start of an episode clears the memory by `where`, see
 `clear`. The model of the views' first layers is in `_lookup`.
 """
 
-from suasion.networks._core import CORES as CORES
 from suasion.networks._core import GRU as GRU
 from suasion.networks._core import LSTM as LSTM
 from suasion.networks._core import Core as Core
@@ -17,6 +16,8 @@ from suasion.networks._core import Memory as Memory
 from suasion.networks._core import Memoryless as Memoryless
 from suasion.networks._core import clear as clear
 from suasion.networks._core import run_cells as run_cells
+from suasion.networks._cores import CORES as CORES
+from suasion.networks._cores import CoreKind as CoreKind
 from suasion.networks._encoder import ClassEncoder as ClassEncoder
 from suasion.networks._encoder import ConvolutionEncoder as ConvolutionEncoder
 from suasion.networks._encoder import Dense as Dense
@@ -33,4 +34,6 @@ from suasion.networks._policy import Output as Output
 from suasion.networks._policy import Policy as Policy
 from suasion.networks._policy import PolicyConfig as PolicyConfig
 from suasion.networks._policy import log_probability as log_probability
+from suasion.networks._sequence_cores import Diagonal as Diagonal
+from suasion.networks._sequence_cores import SequenceCore as SequenceCore
 from suasion.networks._trunk import Trunk as Trunk

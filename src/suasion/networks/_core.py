@@ -7,7 +7,7 @@ $x_t$, and the indices of discrete inputs (own and others' actions, messages), e
 $$d_t = x_t V + \sum_{s} W[\mathrm{rows}_{t,s}] + b, \qquad (m_t, y_t) = \mathrm{recur}(m_{t-1}, d_t).$$
 
 Since d is linear, replacing one discrete input by another is the swap of one row of the table: no second product.
-The start of an episode clears the memory by `where`, here and nowhere else.
+The start of an episode clears the memory by `where`, never by a product: NaN does not cross.
 
 Letters of the shapes: t steps, b batch, f features, s discrete inputs, g drive, y output, k alternatives.
 """
@@ -42,6 +42,16 @@ class InputProduct(eqx.Module):
     features: Float[Array, "f g"]
     table: Float[Array, "r g"]
     bias: Float[Array, " g"]
+
+    @staticmethod
+    def init(key: Key[Array, ""], *, features: int, rows: int, drive: int, width: int) -> InputProduct:
+        """Fresh parameters for a core of `width` units: uniform on +-1/sqrt(width), no bias."""
+        key_features, key_table = jax.random.split(key)
+        return InputProduct(
+            features=_uniform(key_features, width, (features, drive)),
+            table=_uniform(key_table, width, (rows, drive)),
+            bias=jnp.zeros(drive),
+        )
 
     def __call__(self, inputs: CoreInput) -> Float[Array, "*t b g"]:
         """The drive of every step at once, outside the recurrence."""
@@ -158,15 +168,6 @@ def _uniform(key: Key[Array, ""], fan_in: int, shape: tuple[int, ...]) -> Array:
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-def _product(key: Key[Array, ""], features: int, rows: int, drive: int, width: int) -> InputProduct:
-    key_features, key_table = jax.random.split(key)
-    return InputProduct(
-        features=_uniform(key_features, width, (features, drive)),
-        table=_uniform(key_table, width, (rows, drive)),
-        bias=jnp.zeros(drive),
-    )
-
-
 class LSTM(Core):
     r"""Long short-term memory.
 
@@ -184,7 +185,7 @@ class LSTM(Core):
     def init(key: Key[Array, ""], *, features: int, rows: int, width: int) -> LSTM:
         """Fresh parameters, uniform on +-1/sqrt(width)."""
         key_product, key_recurrent = jax.random.split(key)
-        product = _product(key_product, features, rows, 4 * width, width)
+        product = InputProduct.init(key_product, features=features, rows=rows, drive=4 * width, width=width)
         bias = product.bias.at[width : 2 * width].set(1.0)
         product = InputProduct(features=product.features, table=product.table, bias=bias)
         return LSTM(product=product, recurrent=_uniform(key_recurrent, width, (width, 4 * width)))
@@ -310,7 +311,7 @@ class GRU(Core):
         """Fresh parameters, uniform on +-1/sqrt(width)."""
         key_product, key_recurrent = jax.random.split(key)
         return GRU(
-            product=_product(key_product, features, rows, 3 * width, width),
+            product=InputProduct.init(key_product, features=features, rows=rows, drive=3 * width, width=width),
             recurrent=_uniform(key_recurrent, width, (width, 3 * width)),
             candidate_bias=jnp.zeros(width),
         )
@@ -348,7 +349,7 @@ class Memoryless(Core):
     @staticmethod
     def init(key: Key[Array, ""], *, features: int, rows: int, width: int) -> Memoryless:
         """Fresh parameters, uniform on +-1/sqrt(width)."""
-        return Memoryless(product=_product(key, features, rows, width, width))
+        return Memoryless(product=InputProduct.init(key, features=features, rows=rows, drive=width, width=width))
 
     @property
     def width(self) -> int:
@@ -368,6 +369,3 @@ class Memoryless(Core):
     ) -> tuple[Memory, Float[Array, "t b y"]]:
         """All steps at once."""
         return memory, jnp.tanh(drive)
-
-
-CORES: dict[str, Callable[..., Core]] = {"lstm": LSTM.init, "gru": GRU.init, "none": Memoryless.init}

@@ -20,9 +20,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from suasion.games import Spec
 from suasion.networks._core import Core, Memory
+from suasion.networks._cores import CoreKind
 from suasion.networks._encoder import Dense, Encoder
 from suasion.networks._observation import Observation
-from suasion.networks._trunk import CoreKind, EncoderKind, Trunk, check_sizes
+from suasion.networks._trunk import EncoderKind, Trunk, check_sizes
 
 _NEVER = -1e9  # the logit of an action that is not available: probability exactly 0 in float32
 
@@ -35,7 +36,7 @@ class PolicyConfig:
         encoder: `convolution` (3 x 3 on colours) or `classes` (dense, on one-hot codes: for views of a few cells).
         filters: of the convolution.
         hidden: units of the dense layers after it.
-        core: the memory: `lstm`, `gru`, or `none`.
+        core: the memory: `lstm`, `gru`, `diagonal`, `s4d`, `mamba`, or `none`.
         width: units of the memory.
         shared: one network for all agents, rather than one each.
         last_actions: the core sees everybody's actions of the step before.

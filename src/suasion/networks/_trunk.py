@@ -19,12 +19,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from suasion.games import Spec
-from suasion.networks._core import CORES, Core, CoreInput, Memory
+from suasion.networks._core import Core, CoreInput, Memory
+from suasion.networks._cores import CORES, CoreKind
 from suasion.networks._encoder import ClassEncoder, ConvolutionEncoder, Encoder
 from suasion.networks._observation import Observation
 
 EncoderKind = Literal["convolution", "classes"]
-CoreKind = Literal["lstm", "gru", "none"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
