@@ -1,6 +1,8 @@
-"""Settings of all tests: one hypothesis profile, strict ranks, a compilation cache, and a count of what was skipped."""
+"""Settings of all tests: one hypothesis profile, strict ranks, a compilation cache, what was skipped; and faults."""
 
+import importlib.util
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -75,3 +77,40 @@ def quick():
         return jax.jit(f, compiler_options=options, **kwargs)
 
     return jit
+
+
+def _of_records(name):
+    """A module beside the tests of the room `records` that is no test."""
+    path = Path(__file__).with_name("records") / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"records_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def memory():
+    """A folder in memory, where there is one: a flush takes no time there."""
+    ram = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=ram if ram.is_dir() else None) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def faults():
+    """A disk that fails, and a run in miniature on it."""
+    return _of_records("faults")
+
+
+@pytest.fixture(scope="session")
+def tell():
+    """`tell(fault, outcome)`: docs/reliability.md must say the same."""
+    return _of_records("outcomes").tell
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """Fault and outcome of every row of that table."""
+    return _of_records("outcomes").rows

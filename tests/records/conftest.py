@@ -1,13 +1,9 @@
 """Makers of small valid files, and of hostile ones whose digest is right."""
 
 import hashlib
-import importlib.util
 import json
 import struct
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,42 +50,6 @@ def _episode(seed: int = 0, steps: int = 5, agents: int = 2, **changes: Any) -> 
         "agent_codes": tuple(3 + k % 2 for k in range(agents)),
     }
     return Episode(**fields | changes)
-
-
-def _beside(name: str) -> ModuleType:
-    """A module of this folder that is no test."""
-    spec = importlib.util.spec_from_file_location(f"records_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory, where there is one: a flush takes no time there."""
-    ram = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=ram if ram.is_dir() else None) as name:
-        yield Path(name)
-
-
-@pytest.fixture(scope="session")
-def faults() -> ModuleType:
-    """A disk that fails, and a run in miniature on it."""
-    return _beside("faults")
-
-
-@pytest.fixture(scope="session")
-def tell() -> Callable[[str, str], None]:
-    """`tell(fault, outcome)`: docs/reliability.md must say the same."""
-    return _beside("outcomes").tell
-
-
-@pytest.fixture(scope="session")
-def rows() -> Callable[[], dict[str, str]]:
-    """Fault and outcome of every row of the table."""
-    return _beside("outcomes").rows
 
 
 @pytest.fixture(scope="session")

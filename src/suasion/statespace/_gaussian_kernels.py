@@ -339,7 +339,7 @@ def smooth_roots(A, Q, predicted, filtered, filtered_root, smoothed, smoothed_ro
         M[n:] = 0.0
         M[n:, :n] = filtered_root[t]
         rank = triangularise(M, 0, n, 0, 2 * n, n + noise, scale, pivot)
-        _solve_gain(M, n, pivot, gain[t])
+        solve_gain(M, n, pivot, gain[t])
         triangularise(M, n, n, rank, 2 * n, n + noise, nothing, pivot)
         for i in range(n):
             for j in range(n):
@@ -359,9 +359,9 @@ def smooth_roots(A, Q, predicted, filtered, filtered_root, smoothed, smoothed_ro
 
 @_compiled
 @typing.no_type_check
-def _solve_gain(M, n, pivot, gain):
+def solve_gain(M, n, pivot, gain):
     """G with G S = Y, where S is M[:n] and Y is M[n:], both up to the rank; 0 in columns that S does not determine."""
-    for i in range(n):
+    for i in range(len(gain)):
         for j in range(n - 1, -1, -1):
             gain[i, j] = 0.0
             column = pivot[j]

@@ -13,7 +13,7 @@ import typing
 import numpy as np
 from numba import njit
 
-from suasion.statespace._gaussian_kernels import triangularise
+from suasion.statespace._gaussian_kernels import solve_gain, triangularise
 
 _compiled = njit(cache=True, nogil=True)
 
@@ -60,12 +60,4 @@ def regress(M, scale, slope):
     n = M.shape[1]
     pivot = np.empty(n, np.int64)
     triangularise(M, 0, n, 0, len(M), n, scale, pivot)
-    for i in range(len(slope)):
-        for j in range(n - 1, -1, -1):
-            column = pivot[j]
-            if column < 0:
-                continue
-            total = M[n + i, column]
-            for k in range(j + 1, n):
-                total -= slope[i, k] * M[k, column]
-            slope[i, j] = total / M[j, column]
+    solve_gain(M, n, pivot, slope)

@@ -139,11 +139,7 @@ def importance_sampling(
         resamples=resamples,
         seed=seed,
     )
-    held = frame(log, choices)
-    chance = probabilities(target, held)
-    report = covered(log, held, chance, frequencies(log, held), horizon)
-    report.refuse(accepted)
-    steps = _steps(log, held, chance, asked)
+    *_, report, steps = _weighed(log, target, choices, asked)
     ratio, worth = steps.ratio, steps.worth
     if weighting == "ordinary":
         x = ratio[:, -1:] * worth.sum(axis=1, keepdims=True)
@@ -214,11 +210,7 @@ def doubly_robust(
         resamples=resamples,
         seed=seed,
     )
-    held = frame(log, choices)
-    chance = probabilities(target, held)
-    report = covered(log, held, chance, frequencies(log, held), horizon)
-    report.refuse(accepted)
-    steps = _steps(log, held, chance, asked)
+    held, chance, report, steps = _weighed(log, target, choices, asked)
     guess = _guesses(log, held, chance, discount, q, folds)
     own, state = guess.of_choice[steps.rows], guess.of_state[steps.rows]
     scale = np.where(steps.there, float(discount) ** np.arange(steps.ratio.shape[1]), 0.0)
@@ -295,6 +287,17 @@ class _Steps:
     worth: ndarray
     there: ndarray
     rows: ndarray
+
+
+def _weighed(
+    log: Transitions, target: Target, choices: Choices, asked: _Asked
+) -> tuple[Frame, ndarray, Coverage, _Steps]:
+    """What the target would do in the log's states, how far the log covers it, and episodes with their ratios."""
+    held = frame(log, choices)
+    chance = probabilities(target, held)
+    report = covered(log, held, chance, frequencies(log, held), asked.horizon)
+    report.refuse(asked.accepted)
+    return held, chance, report, _steps(log, held, chance, asked)
 
 
 def _steps(log: Transitions, held: Frame, chance: ndarray, asked: _Asked) -> _Steps:
