@@ -11,8 +11,8 @@ from benchmarks import _report as report
 from benchmarks import _studies as studies
 from benchmarks._options import Options
 
-FRESH = range(120, 130)
-FEW = range(120, 123)
+FRESH = range(130, 140)
+FEW = range(130, 133)
 _TRAIN = ("box-trapped", "--influence")
 _NEVER = ("--reward", "influence=0")
 _AT_ONCE = ("--reward", "extrinsic=1", "--reward", "influence=50/0")

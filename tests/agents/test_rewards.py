@@ -183,6 +183,23 @@ def test_a_trigger_fires_when_its_metric_was_reached_often_enough_in_a_row(clock
     np.testing.assert_allclose(np.stack(weights)[:, 1], 0.5, rtol=1e-5)
 
 
+def test_a_trigger_waits_no_longer_than_it_is_told_to(clockwork, make_policy, verbs):
+    """At the first update that ends at the deadline or after it; a measurement before it comes first."""
+    steps, pattern = SMALL.steps_per_update, (0.0, 1.0, 0.0, 0.0)
+    asked = [
+        Trigger(metric="reward/pulse", at_least=least, latest=latest)
+        for least, latest in ((2.0, 2 * steps + 1), (2.0, 2 * steps), (1.0, 3 * steps), (2.0, 2**40), (2.0, None))
+    ]
+    terms = [("pulse", Pulse(pattern), constant(1.0))]
+    terms += [(f"own{i}", Extrinsic(), Schedule(((0, 0.0), (0, 1.0)), trigger=t)) for i, t in enumerate(asked)]
+    game = clockwork()
+    experiment = Experiment(
+        game=game, policy=make_policy(game, core="none"), config=SMALL, rewards=Rewards(tuple(terms))
+    )
+    learner, _ = verbs.run(experiment, len(pattern))
+    assert learner.fired.tolist() == [3 * steps, 2 * steps, 2 * steps, -1, -1]
+
+
 def test_a_trigger_on_what_nobody_measures_is_refused(clockwork, make_policy, verbs):
     game = clockwork()
     after = Schedule(((0, 0.0), (9, 1.0)), trigger=Trigger(metric="reward/joy", at_least=1.0))

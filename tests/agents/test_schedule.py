@@ -1,5 +1,7 @@
 """Schedules and their written form."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -112,6 +114,8 @@ def test_schedules_that_are_none_are_refused():
         Trigger(metric="x", at_least=float("nan"))
     with pytest.raises(ValueError, match="updates is 0"):
         Trigger(metric="x", at_least=1.0, updates=0)
+    with pytest.raises(ValueError, match="latest is step 0"):
+        Trigger(metric="x", at_least=1.0, latest=0)
 
 
 def test_triggers_are_listed_once_and_in_order():
@@ -122,10 +126,13 @@ def test_triggers_are_listed_once_and_in_order():
 
 
 @given(
-    st.sampled_from(["reward/influence", "influence/at_opened[0]", "model/cross_entropy"]), numbers, st.integers(1, 99)
+    st.sampled_from(["reward/influence", "influence/at_opened[0]", "model/cross_entropy"]),
+    numbers,
+    st.integers(1, 99),
+    st.none() | st.integers(1, 10**10),
 )
-def test_a_trigger_is_written_and_read(metric, least, updates):
-    trigger = Trigger(metric=metric, at_least=least, updates=updates)
+def test_a_trigger_is_written_and_read(metric, least, updates, latest):
+    trigger = Trigger(metric=metric, at_least=least, updates=updates, latest=latest)
     weight = (Schedule(((0, 0.0), (0, 1.0)), trigger=trigger), constant(2.0), Schedule(((3, 1.0),), trigger=trigger))
     assert parse_weight(write_weight(weight)) == weight
     assert parse_weight(write_weight(weight[0])) == weight[0]
@@ -135,6 +142,8 @@ def test_a_written_trigger_by_hand():
     weight = parse_weight("when(reward/influence[0]>=0.02,10):0@0,1@0/1")
     trigger = Trigger(metric="reward/influence[0]", at_least=0.02, updates=10)
     assert weight == (Schedule(((0, 0.0), (0, 1.0)), trigger=trigger), constant(1.0))
+    by_then = parse_weight("when(reward/influence[0]>=0.02,10,4.8e5):0@0,1@0")
+    assert by_then.trigger == dataclasses.replace(trigger, latest=480_000)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +154,9 @@ def test_a_written_trigger_by_hand():
         ("when(x>=inf,1):0", "at_least is inf"),
         ("when(x>=1,0):0", "updates is 0"),
         ("when(x>=1,1.5):0", "1.5"),
+        ("when(x>=1,1,0):0", "latest is step 0"),
+        ("when(x>=1,1,2.5):0", "2.5"),
+        ("when(x>=1,1,):0", "when(x>=1,1,):0"),
         ("when(a b>=1,1):0", "no name"),
         ("when(x>=1,1):", "cannot read ''"),
     ],

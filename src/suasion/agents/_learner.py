@@ -441,4 +441,6 @@ def _pull_triggers(
     streak = jnp.where(reached, learner.streak + 1, 0)
     enough = streak >= jnp.array([t.updates for t in experiment.triggers])
     now = (learner.updates + 1) * experiment.config.steps_per_update
+    never = jnp.iinfo(jnp.int32).max
+    enough |= now >= jnp.array([min(t.latest or never, never) for t in experiment.triggers])
     return jnp.where((learner.fired < 0) & enough, now, learner.fired), streak

@@ -3,7 +3,7 @@
 The written form, as on the command line: `1` a constant; `0@0,1@480000` piecewise linear in environment steps, flat
 outside; `0@0,0@480000,1@480000` a jump; `0/1/1` one schedule per agent;
 `when(reward/influence[0]>=0.02,10):0@0,1@0` is 0 until agent 0's metric has reached 0.02 in 10 updates in a row, and
-counts its steps from there.
+counts its steps from there; `when(reward/influence[0]>=0.02,10,4.8e5):...` waits no longer than 480,000 steps.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ class Trigger:
         metric: a key of the learner's metrics: `name[i]` for agent i alone; without it the mean over agents.
         at_least: the threshold.
         updates: consecutive updates on which the metric must reach it.
+        latest: environment step at which it fires if the metric has not made it do so; None to wait for ever.
     """
 
     metric: str
     at_least: float
     updates: int = 1
+    latest: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a trigger that can never fire, and names that its written form could not hold."""
@@ -41,6 +43,13 @@ class Trigger:
             raise ValueError(f"trigger on {self.metric}: at_least is {self.at_least}, must be finite")
         if self.updates < 1:
             raise ValueError(f"trigger on {self.metric}: updates is {self.updates}, must be at least 1")
+        if self.latest is not None and self.latest < 1:
+            raise ValueError(f"trigger on {self.metric}: latest is step {self.latest}, must be at least 1")
+
+    def __str__(self) -> str:
+        """The written form, without its `when`."""
+        latest = "" if self.latest is None else f",{self.latest}"
+        return f"{self.metric}>={self.at_least!r},{self.updates}{latest}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +120,7 @@ def write_weight(weight: Weight) -> str:
     if isinstance(weight, tuple):
         return "/".join(write_weight(each) for each in weight)
     if weight.trigger is not None:
-        trigger = f"when({weight.trigger.metric}>={weight.trigger.at_least!r},{weight.trigger.updates})"
-        return f"{trigger}:{write_weight(Schedule(weight.points))}"
+        return f"when({weight.trigger}):{write_weight(Schedule(weight.points))}"
     if len(weight.points) == 1 and weight.points[0][0] == 0:
         return repr(weight.points[0][1])
     return ",".join(f"{value!r}@{step}" for step, value in weight.points)
@@ -159,16 +167,21 @@ def _one(schedule: Schedule, step: Array, fired: Mapping[Trigger, Array]) -> Arr
     return jnp.where(since < 0, schedule.points[0][1], schedule(step - since))
 
 
-_WHEN = re.compile(r"when\(([^,()>=]+)>=([^,()]+),([^,()]+)\):(.*)", re.DOTALL)
+_WHEN = re.compile(r"when\(([^,()>=]+)>=([^,()]+),([^,()]+)(?:,([^,()]+))?\):(.*)", re.DOTALL)
 
 
 def _parse_schedule(text: str, whole: str) -> Schedule:
     found = _WHEN.fullmatch(text)
     if found is None:
         return Schedule(_parse_points(text, whole))
-    metric, least, updates, points = found.groups()
+    metric, least, updates, latest, points = found.groups()
     try:
-        trigger = Trigger(metric=metric.strip(), at_least=float(least), updates=_whole(updates))
+        trigger = Trigger(
+            metric=metric.strip(),
+            at_least=float(least),
+            updates=_whole(updates),
+            latest=None if latest is None else _whole(latest),
+        )
     except (ValueError, OverflowError) as error:
         raise ValueError(f"cannot read {text!r} in {whole!r}: {error}") from None
     return Schedule(_parse_points(points, whole), trigger)

@@ -377,7 +377,7 @@ def _rewards(given: Sequence[str], start: tuple[tuple[str, str], ...], influence
 
 def _check_triggers(terms: tuple[tuple[str, Weight], ...], updates: int) -> None:
     for trigger in triggers(tuple(weight for _, weight in terms)):
-        if trigger.updates > updates:
+        if trigger.updates > updates and trigger.latest is None:
             raise ConfigError(
                 f"a trigger waits for {trigger.updates} updates with {trigger.metric} >= {trigger.at_least:g}, "
                 f"the run has {updates}: it can never fire"
