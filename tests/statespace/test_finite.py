@@ -25,7 +25,7 @@ from suasion.statespace import (
     simulate,
     smooth,
 )
-from suasion.statespace._finite import forward, line_up
+from suasion.statespace._finite_passes import forward, line_up
 
 
 def own(initial, transition, logs):
@@ -94,6 +94,11 @@ STRESS = {
     "switch 1e-120": ([0.5, 0.5], [[1.0, 1e-120], [1e-120, 1.0]], FLIP),
     "thin, and odds turn": ([1.0, 1e-200, 0], THIN, np.repeat([[0.0, -350, -700], [-350, 0, -200.0]], [3, 4], axis=0)),
     "thin, and harmless": ([1e-200, 0.5, 0.5], (THIN + [[0, 0.2, 0]] * 3) / 1.2, 5 * RNG.normal(size=(9, 3))),
+    "a product of few digits, and odds turn": (
+        [1.0, 1e-100, 1e-160],
+        np.eye(3),
+        [[0.0, 0, 0], [-np.inf, -502, 0], [-np.inf, 0, -700]],
+    ),
     "near -2000": ([0.2, 0.3, 0.5], RNG.dirichlet(np.ones(3), 3), -1000 * (1 + RNG.random((9, 3)))),
     "no way back": ([0.5, 0.5], np.eye(2), np.concatenate([FLIP[:1], np.tile([-1.0, 0.0], (500, 1))])),
     "what is likely cannot be": ([1.0, 0, 0], LEFT_RIGHT, np.tile([-1500.0, -1400.0, 0.0], (2, 1))),
@@ -170,6 +175,26 @@ def test_twenty_states_use_the_general_kernel():
     path = decoded.path
     score = np.log(initial[path[0]]) + np.log(transition[path[:-1], path[1:]]).sum() + logs[np.arange(15), path].sum()
     np.testing.assert_allclose([decoded.log_probability, score], best.max(), rtol=1e-13)
+
+
+def test_memory_that_is_lent_is_nobody_elses():
+    """A likelihood that smooths another sequence itself, and calls after calls, leave results as they were."""
+    initial, transition, logs = STRESS["ordinary"]
+    model, steps = own(initial, transition, logs)
+    alone = [verb(model, steps) for verb in (filter, smooth, decode)]
+    other, lengthy = own(transition[0], transition, np.random.default_rng(1).normal(size=(50, 3)))
+
+    def busy(held):
+        smooth(other, lengthy)
+        return logs[held]
+
+    nested = FiniteSSM(transition=transition, initial=np.array(initial), emission=Likelihood(function=busy))
+    again = [verb(nested, steps) for verb in (filter, smooth, decode)]
+    decode(other, lengthy)
+    for before, after in zip(alone, again, strict=True):
+        for a, b in zip(before, after, strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(alone[1].smoothed, exact(initial, transition, logs)[2], atol=1e-14)
 
 
 def umbrella():
@@ -397,8 +422,8 @@ def test_what_baum_welch_makes_is_still_fast():
     thin = learned.matrix.copy()
     thin[0, 3], thin[2, 5] = 1e-200, 1e-310
     learned = replace(learned, transition=thin / thin.sum(1, keepdims=True))
-    _, lined = line_up(learned, y, None)
-    assert not forward(learned, lined).in_logs
+    with line_up(learned, y, None) as lined:
+        assert not forward(learned, lined).in_logs
     total, filtered, smoothed, pairs = exact(learned.start, learned.matrix, learned.log_likelihood(y[:60]))
     after = smooth(learned, y[:60])
     assert abs(after.log_likelihood - total) <= 1e-12 * abs(total)

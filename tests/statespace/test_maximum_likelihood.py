@@ -110,7 +110,8 @@ def test_chains(kind):
     y = simulate(model, 200, np.random.default_rng(2))[1]
     free = ("transition", "emission")
     em = fit(model, y, free=free, iterations=2000, tolerance=1e-13)
-    ml = fit(model, y, free=free, method="ml", iterations=500)
+    # The table's maximum is at a boundary, where the search ends as rounding has it, now above and now below 1e-9.
+    ml = fit(model, y, free=free, method="ml", iterations=500, tolerance=1e-8)
     assert ml.converged
     np.testing.assert_allclose(ml.log_likelihood, em.log_likelihood, rtol=1e-7)
     assert ml.model.matrix[0, 2] == ml.model.matrix[2, 0] == 0

@@ -118,6 +118,21 @@ def test_the_exponential_is_within_two_units_in_the_last_place():
     np.testing.assert_allclose(got, [1, 1, np.exp(709.78), np.inf, np.inf, 0, 0, 0, np.nan], rtol=1e-15)
 
 
+def test_the_exponential_keeps_its_order_in_code_that_may_reorder():
+    """Numba compiles what a function calls with the caller's flags, unless it has its own."""
+    fresh = njit(fastmath=fast_exp.targetoptions["fastmath"])(fast_exp.py_func)
+
+    @njit(fastmath=True)
+    def hasty(x, out):
+        for i in range(len(x)):
+            out[i] = fresh(x[i])
+
+    x = np.linspace(-20, 20, 1001)
+    got = np.empty_like(x)
+    hasty(x, got)
+    np.testing.assert_allclose(got, np.exp(x), rtol=1e-15)
+
+
 @pytest.mark.parametrize("resampler", RESAMPLERS)
 def test_counts_are_expected_to_be_n_w(resampler):
     """Four and a half standard errors in 7 places; the seed is fixed."""

@@ -18,13 +18,14 @@ from suasion.statespace._emission import Likelihood as Likelihood
 from suasion.statespace._emission import Moments as Moments
 from suasion.statespace._emission import Poisson as Poisson
 from suasion.statespace._emission import Table as Table
+from suasion.statespace._exponential import fast_exp as fast_exp
 from suasion.statespace._finite import FiniteDecoded as FiniteDecoded
 from suasion.statespace._finite import FiniteFiltered as FiniteFiltered
 from suasion.statespace._finite import FiniteForecast as FiniteForecast
 from suasion.statespace._finite import FiniteSmoothed as FiniteSmoothed
 from suasion.statespace._finite import FiniteSSM as FiniteSSM
-from suasion.statespace._finite import FiniteStream as FiniteStream
 from suasion.statespace._finite_score import FiniteScore as FiniteScore
+from suasion.statespace._finite_verbs import FiniteStream as FiniteStream
 from suasion.statespace._gaussian import LinearGaussianSSM as LinearGaussianSSM
 from suasion.statespace._gaussian_score import GaussianScore as GaussianScore
 from suasion.statespace._kalman_verbs import GaussianFiltered as GaussianFiltered
@@ -40,7 +41,6 @@ from suasion.statespace._nonlinear_filter import Extended as Extended
 from suasion.statespace._nonlinear_filter import Unscented as Unscented
 from suasion.statespace._nonlinear_verbs import NonlinearStream as NonlinearStream
 from suasion.statespace._particle_compiled import CompiledSSM as CompiledSSM
-from suasion.statespace._particle_exponential import fast_exp as fast_exp
 from suasion.statespace._particle_records import ParticleFiltered as ParticleFiltered
 from suasion.statespace._particle_records import ParticleHistory as ParticleHistory
 from suasion.statespace._particle_resampling import resample as resample

@@ -10,8 +10,8 @@ import numpy as np
 from numpy import ndarray
 
 from suasion.statespace._emission import check_alive
-from suasion.statespace._finite import FiniteSSM, Lined, line_up, log_likelihoods, smooth_all
-from suasion.statespace._sequences import take_apart
+from suasion.statespace._finite import FiniteSSM
+from suasion.statespace._finite_passes import Lined, line_up, put_log_likelihoods, smooth_all
 
 MONOTONE = 1e-10
 FREE = ("initial", "transition", "emission")
@@ -62,20 +62,19 @@ def fit_finite(
 ) -> Fit:
     """`fit` of a finite chain."""
     chosen = check_free(FREE if free is None else free, FREE)
-    _, sequences = take_apart(y, model.emission.rank)
-    lined = line_up(model, y, inputs)[1]
-    if model.emission.rank is not None:
-        sequences = [np.concatenate(sequences)]  # checked by now; an E-step and an M-step take all as one
-    expected = _expect(model, lined)
-    history = [_score(model, expected, chosen, prior)]
-    converged = False
-    while len(history) <= iterations and not converged:
-        model = _maximise(model, sequences, expected, chosen, prior)
-        if "emission" in chosen:
-            lined = lined._replace(logs=log_likelihoods(model, sequences))
-        expected = _expect(model, lined)
-        history.append(_score(model, expected, chosen, prior))
-        converged = check_rise(history, tolerance)
+    with line_up(model, y, inputs) as lined:
+        smoothed = np.empty_like(lined.logs)
+        sequences = lined.sequences if lined.whole is None else [lined.whole]
+        expected = _expect(model, lined, smoothed)
+        history = [_score(model, expected, chosen, prior)]
+        converged = False
+        while len(history) <= iterations and not converged:
+            model = _maximise(model, sequences, expected, chosen, prior)
+            if "emission" in chosen:
+                put_log_likelihoods(model, lined)
+            expected = _expect(model, lined, smoothed)
+            history.append(_score(model, expected, chosen, prior))
+            converged = check_rise(history, tolerance)
     return Fit(model, expected.total, np.array(history), len(history) - 1, converged)
 
 
@@ -103,12 +102,12 @@ def check_rise(history: list[float], tolerance: float) -> bool:
     return after - before < tolerance * abs(after)
 
 
-def _expect(model: FiniteSSM, lined: Lined) -> Expected:
-    passed, smoothed, pairs, totals = smooth_all(model, lined)
-    if (bad := passed.verdict >= 0).any():
+def _expect(model: FiniteSSM, lined: Lined, smoothed: ndarray) -> Expected:
+    (verdict, _), pairs, totals = smooth_all(model, lined, smoothed)
+    if (bad := verdict >= 0).any():
         q = int(np.argmax(bad))
-        raise ValueError(f"sequence {q} is impossible at step {int(passed.verdict[q])} under the model: nothing to fit")
-    first = smoothed[passed.start[:-1]].sum(0)
+        raise ValueError(f"sequence {q} is impossible at step {int(verdict[q])} under the model: nothing to fit")
+    first = smoothed[lined.start[:-1]].sum(0)
     return Expected(smoothed, first, pairs.sum(0).reshape(model.matrix.shape), float(totals.sum()))
 
 
@@ -127,10 +126,10 @@ def _maximise(
 ) -> FiniteSSM:
     initial, matrix, emission = model.start, model.matrix, model.emission
     if "initial" in chosen:
-        first = expected.first + prior * (initial > 0)
+        first = expected.first + prior * (initial > 0) if prior else expected.first
         initial = first / first.sum()
     if "transition" in chosen:
-        counts = expected.pairs + prior * (matrix > 0)
+        counts = expected.pairs + prior * (matrix > 0) if prior else expected.pairs
         matrix = counts / check_alive(counts.sum(-1))[..., None]
     if "emission" in chosen:
         emission = emission.refit(sequences, [expected.smoothed])

@@ -68,7 +68,8 @@ def _run(model: LinearGaussianSSM, group: Group, smooth: bool, *, freeze: bool =
     if failed >= 0:
         raise ValueError(f"at step {failed} the innovation's covariance is not positive definite")
     predicted, filtered, error = np.empty((steps, n, q)), np.empty((steps, n, q)), np.empty((steps, p, q))
-    filter_means(A, C, gain, inverse, slot, mean, group.drive, group.y, predicted, filtered, error)
+    alone = q == 1
+    filter_means(alone)(A, C, gain, inverse, slot, mean, group.drive, group.y, predicted, filtered, error)
     increments = log_density(group, logs[slot], error)
     if not smooth:
         held = filtered, after[slot], predicted, before[slot], increments.sum(0), increments
@@ -77,6 +78,6 @@ def _run(model: LinearGaussianSSM, group: Group, smooth: bool, *, freeze: bool =
     look, (r, r_ahead, smoothed) = np.empty((steps, p, n)), np.empty((3, steps, n, q))
     covariance = np.empty((steps, n, n))
     kernels.back_path(A, C, gain, inverse, group.seen, slot, freeze, behind, ahead, N, look, back)
-    kernels.back_means(A, gain, look, slot, back, error, r_ahead, r)
-    kernels.back_states(before, N, slot, back, predicted, r, smoothed, covariance)
+    kernels.back_means(alone)(A, gain, look, slot, back, error, r_ahead, r)
+    kernels.back_states(alone)(before, N, slot, back, predicted, r, smoothed, covariance)
     return Records(CovarianceSmoothed, (smoothed, covariance, increments.sum(0)), "means shared each")

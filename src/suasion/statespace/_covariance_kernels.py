@@ -10,12 +10,13 @@ What repeats to the last bit is computed once, as in `_gaussian_kernels.root_pat
 
 from __future__ import annotations
 
+import functools
 import typing
 
 import numpy as np
 from numba import njit
 
-from suasion.statespace._gaussian_kernels import equal, equal_matrices, invert_seen
+from suasion.statespace._gaussian_kernels import Kernel, equal, equal_matrices, invert_seen
 
 _compiled = njit(cache=True, nogil=True)
 
@@ -196,55 +197,70 @@ def back_path(A, C, gain, inverse, seen, place, freeze, after, ahead, before, lo
     return count
 
 
-@_compiled
-@typing.no_type_check
-def back_means(A, gain, look, place, slot, error, ahead, before):
-    """r backwards, columns like those of `error`: `ahead` is r^f_t and `before` r_t."""
-    T, p, q = error.shape
-    n = A.shape[1]
-    left = np.empty((p, q))
-    for t in range(T - 1, -1, -1):
-        for i in range(n):
-            for s in range(q):
-                ahead[t, i, s] = 0.0
-            if t < T - 1:
-                a = A[min(t, len(A) - 1)]
+@functools.cache
+def back_means(alone: bool) -> Kernel:
+    """r backwards, columns like those of `error`: `ahead` is r^f_t and `before` r_t; `alone` as in `filter_means`."""
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(A, gain, look, place, slot, error, ahead, before):
+        T, p = error.shape[:2]
+        q = 1 if alone else error.shape[2]
+        n = A.shape[1]
+        left = np.empty((p, q))
+        for t in range(T - 1, -1, -1):
+            for i in range(n):
+                for s in range(q):
+                    ahead[t, i, s] = 0.0
+                if t < T - 1:
+                    a = A[min(t, len(A) - 1)]
+                    for j in range(n):
+                        for s in range(q):
+                            ahead[t, i, s] += a[j, i] * before[t + 1, j, s]
+            K, c = gain[place[t]], look[slot[t]]
+            for i in range(p):
+                for s in range(q):
+                    left[i, s] = error[t, i, s]
                 for j in range(n):
                     for s in range(q):
-                        ahead[t, i, s] += a[j, i] * before[t + 1, j, s]
-        K, c = gain[place[t]], look[slot[t]]
-        for i in range(p):
-            for s in range(q):
-                left[i, s] = error[t, i, s]
-            for j in range(n):
+                        left[i, s] -= K[j, i] * ahead[t, j, s]
+            for i in range(n):
                 for s in range(q):
-                    left[i, s] -= K[j, i] * ahead[t, j, s]
-        for i in range(n):
-            for s in range(q):
-                before[t, i, s] = ahead[t, i, s]
-            for k in range(p):
-                for s in range(q):
-                    before[t, i, s] += c[k, i] * left[k, s]
+                    before[t, i, s] = ahead[t, i, s]
+                for k in range(p):
+                    for s in range(q):
+                        before[t, i, s] += c[k, i] * left[k, s]
+
+    return kernel
 
 
-@_compiled
-@typing.no_type_check
-def back_states(P, N, place, slot, predicted, r, smoothed, covariance):
-    """Smoothed means m + P r and covariances P - P N P."""
-    T, n, q = predicted.shape
-    held, zero, product = np.empty((n, n)), np.zeros((n, n)), np.empty((n, n))
-    for t in range(T):
-        S = P[place[t]]
-        for i in range(n):
-            for s in range(q):
-                smoothed[t, i, s] = predicted[t, i, s]
-            for j in range(n):
+@functools.cache
+def back_states(alone: bool) -> Kernel:
+    """Smoothed means m + P r and covariances P - P N P; `alone` as in `filter_means`.
+
+    Where P and N repeat, so does their product: each P keeps the last that it was in.
+    """
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(P, N, place, slot, predicted, r, smoothed, covariance):
+        T, n = predicted.shape[:2]
+        q = 1 if alone else predicted.shape[2]
+        held, zero = np.empty((n, n)), np.zeros((n, n))
+        kept, partner = np.empty((T, n, n)), np.full(T, -1)
+        for t in range(T):
+            S, product = P[place[t]], kept[place[t]]
+            for i in range(n):
                 for s in range(q):
-                    smoothed[t, i, s] += S[i, j] * r[t, j, s]
-        if t > 0 and place[t] == place[t - 1] and slot[t] == slot[t - 1]:
-            covariance[t] = covariance[t - 1]
-            continue
-        sandwich(S, N[slot[t]], zero, held, product)
-        for i in range(n):
-            for j in range(n):
-                covariance[t, i, j] = S[i, j] - product[i, j]
+                    smoothed[t, i, s] = predicted[t, i, s]
+                for j in range(n):
+                    for s in range(q):
+                        smoothed[t, i, s] += S[i, j] * r[t, j, s]
+            if partner[place[t]] != slot[t]:
+                partner[place[t]] = slot[t]
+                sandwich(S, N[slot[t]], zero, held, product)
+            for i in range(n):
+                for j in range(n):
+                    covariance[t, i, j] = S[i, j] - product[i, j]
+
+    return kernel

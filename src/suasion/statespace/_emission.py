@@ -18,7 +18,7 @@ from numpy import ndarray
 from scipy import special
 
 from suasion.statespace._checks import check_finite, check_shape, covariance_root
-from suasion.statespace._finite_kernels import column_sums, column_variances, log_density, weighted_moments
+from suasion.statespace._emission_kernels import are_distributions, cholesky, log_density, weighted_moments
 
 ROW_TOLERANCE = 1e-9
 _ALIVE = 1e-6  # expected observations of a state, below which its parameters are no longer defined by them
@@ -50,6 +50,16 @@ class Emission(abc.ABC):
     @abc.abstractmethod
     def log_likelihood(self, y: Any) -> Float64[ndarray, "_ _"]:
         """log p(y_t | s), float64[T, K]; 0 where y_t is missing."""
+
+    def put_log_likelihood(self, y: Any, out: Float64[ndarray, "_ _"]) -> None:
+        """Write log p(y_t | s) to an array of the caller's, float64[T, K].
+
+        Raises:
+            ValueError: as `log_likelihood`; or its shape is another.
+        """
+        logs = self.log_likelihood(y)
+        check_shape("log-likelihood", logs, out.shape)
+        out[:] = logs
 
     @abc.abstractmethod
     def sample(self, rng: np.random.Generator, states: ndarray) -> ndarray:
@@ -142,12 +152,11 @@ class Gaussian(Emission):
 
     def _is_plainly_positive(self) -> bool:
         """Whether all covariances are symmetric to the last bit and have Cholesky roots; else each is looked at."""
-        if not (np.isfinite(self.covariance).all() and (self.covariance == self.covariance.transpose(0, 2, 1)).all()):
-            return False
-        try:
-            return bool((np.diagonal(self._root, axis1=1, axis2=2) > 0).all())
-        except np.linalg.LinAlgError:
-            return False
+        held = np.ascontiguousarray(self.covariance, np.float64)
+        root = np.empty_like(held)
+        if there := cholesky(held, np.zeros(held.shape[1]), root):
+            self.__dict__["_root"] = root
+        return there
 
     @property
     def n_states(self) -> int:
@@ -156,17 +165,24 @@ class Gaussian(Emission):
 
     def log_likelihood(self, y: Float64[ndarray, "_ _"]) -> Float64[ndarray, "_ _"]:
         """log p(y_t | s) of the components that are there, float64[T, K]; 0 where none is."""
-        self._check(y)
-        if not np.isnan(y).any():
-            return log_density(np.ascontiguousarray(y), np.ascontiguousarray(self.mean), self._root)
-        out = np.zeros((len(y), self.n_states))
+        out = np.empty((len(y), self.n_states))
+        self.put_log_likelihood(y, out)
+        return out
+
+    def put_log_likelihood(self, y: Float64[ndarray, "_ _"], out: Float64[ndarray, "_ _"]) -> None:
+        """Write it to an array of the caller's."""
+        if self._check(y):
+            log_density(np.ascontiguousarray(y), np.ascontiguousarray(self.mean), self._root, out)
+            return
+        out[:] = 0.0
         for rows, seen in patterns(y):
             part = np.ix_(seen, seen)
             held = y[rows][:, seen]
             if len(seen):
                 root = np.stack([np.linalg.cholesky(covariance[part]) for covariance in self.covariance])
-                out[rows] = log_density(np.ascontiguousarray(held), np.ascontiguousarray(self.mean[:, seen]), root)
-        return out
+                logs = np.empty((len(rows), self.n_states))
+                log_density(np.ascontiguousarray(held), np.ascontiguousarray(self.mean[:, seen]), root, logs)
+                out[rows] = logs
 
     @cached_property
     def _root(self) -> ndarray:
@@ -187,32 +203,36 @@ class Gaussian(Emission):
 
     def refit(self, sequences: Sequence[ndarray], weights: Sequence[ndarray]) -> Gaussian:
         """Weighted mean and covariance; a missing component enters by its mean and variance given the others."""
-        y, w = np.concatenate(sequences), np.concatenate(weights)
-        overall = column_variances(y)
-        whole = not np.isnan(overall).any()
-        if not whole:
-            there = ~np.isnan(y).all(1)
-            y, w = y[there], w[there]
-        total = check_alive(column_sums(w))
-        mean, covariance = np.empty_like(self.mean), np.zeros_like(self.covariance)
-        if whole:
-            weighted_moments(y, w, total, mean, covariance)
+        y, w = (held[0] if len(held) == 1 else np.concatenate(held) for held in (sequences, weights))
+        total, overall = np.empty(self.n_states), np.empty(y.shape[1])
+        mean, covariance = np.empty_like(self.mean), np.empty_like(self.covariance)
+        weighted_moments(np.ascontiguousarray(y), w, total, mean, covariance, overall)
+        if np.isnan(overall).any():
+            mean, covariance, overall = self._refit_with_gaps(y, w)
         else:
-            overall = np.nanvar(y, axis=0)
-            for s in range(self.n_states):
-                filled, extra = self._fill(y, s, w[:, s])
-                mean[s] = w[:, s] @ filled / total[s]
-                gap = filled - mean[s]
-                covariance[s] = ((gap * w[:, s, None]).T @ gap + extra) / total[s]
-            covariance = (covariance + covariance.transpose(0, 2, 1)) / 2
-        least = np.linalg.eigvalsh(covariance / np.sqrt(np.outer(overall, overall)))[:, 0]
-        if not (least > _COLLAPSED).all():
-            s = int(np.argmin(least))
-            raise ValueError(
-                f"state {s} collapses: its least variance is {float(least[s]):.3g} of that of all observations, where "
-                "the likelihood has no maximum"
-            )
+            check_alive(total)
+        if not cholesky(covariance, _COLLAPSED * overall, np.empty_like(covariance)):
+            least = np.linalg.eigvalsh(covariance / np.sqrt(np.outer(overall, overall)))[:, 0]
+            if not (least > _COLLAPSED).all():
+                s = int(np.argmin(least))
+                raise ValueError(
+                    f"state {s} collapses: its least variance is {float(least[s]):.3g} of that of all observations, "
+                    "where the likelihood has no maximum"
+                )
         return Gaussian(mean=mean, covariance=covariance)
+
+    def _refit_with_gaps(self, y: ndarray, w: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        """Means, covariances, and the variances of all that was seen."""
+        there = ~np.isnan(y).all(1)
+        y, w = y[there], w[there]
+        total = check_alive(w.sum(0))
+        mean, covariance = np.empty_like(self.mean), np.empty_like(self.covariance)
+        for s in range(self.n_states):
+            filled, extra = self._fill(y, s, w[:, s])
+            mean[s] = w[:, s] @ filled / total[s]
+            gap = filled - mean[s]
+            covariance[s] = ((gap * w[:, s, None]).T @ gap + extra) / total[s]
+        return mean, (covariance + covariance.transpose(0, 2, 1)) / 2, np.nanvar(y, axis=0)
 
     def _fill(self, y: ndarray, s: int, weight: ndarray) -> tuple[ndarray, ndarray]:
         """Observations with missing components replaced by their means, and the variance that replacing hides."""
@@ -228,11 +248,15 @@ class Gaussian(Emission):
             extra[np.ix_(gone, gone)] += weight[rows].sum() * (self.covariance[s][np.ix_(gone, gone)] - cross.T @ gain)
         return filled, extra
 
-    def _check(self, y: ndarray) -> None:
+    def _check(self, y: ndarray) -> bool:
+        """Whether nothing is missing."""
         check_shape("y", y, (len(y), self.mean.shape[1]))
+        if np.isfinite(y).all():
+            return True
         if np.isinf(y).any():
             t, i = (int(k) for k in np.argwhere(np.isinf(y))[0])
             raise ValueError(f"y[{t}, {i}] is {float(y[t, i])!r}")
+        return False
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -336,9 +360,10 @@ def check_rows(name: str, held: ndarray) -> None:
     Raises:
         ValueError: the row, with the number.
     """
-    sums = held.sum(-1)
-    if held.size and held.min() >= 0 and np.abs(sums - 1).max() <= ROW_TOLERANCE:  # of NaN neither is true
+    plain = np.ascontiguousarray(held, np.float64)
+    if held.size and are_distributions(plain.reshape(-1, held.shape[-1]), ROW_TOLERANCE):
         return
+    sums = held.sum(-1)
     bad = ~(held >= 0) | ~np.isfinite(held)
     if bad.any():
         place = [int(i) for i in np.argwhere(bad)[0]]

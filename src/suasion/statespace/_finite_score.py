@@ -8,8 +8,8 @@ import numpy as np
 from numpy import ndarray
 
 from suasion.statespace._emission import Emission, Gaussian, Poisson, Table, patterns
-from suasion.statespace._finite import FiniteSSM, line_up, smooth_all
-from suasion.statespace._sequences import take_apart
+from suasion.statespace._finite import FiniteSSM
+from suasion.statespace._finite_passes import line_up, smooth_all
 
 
 class FiniteScore(NamedTuple):
@@ -34,15 +34,15 @@ class FiniteScore(NamedTuple):
 
 def score_finite(model: FiniteSSM, y: Any, inputs: Any = None) -> FiniteScore:
     """`score` of a finite chain; of several sequences the sum."""
-    passed, weights, pairs, totals = smooth_all(model, line_up(model, y, inputs)[1])
-    if (bad := passed.verdict >= 0).any():
+    with line_up(model, y, inputs) as lined:
+        weights = np.empty_like(lined.logs)
+        (verdict, _), pairs, totals = smooth_all(model, lined, weights)
+    if (bad := verdict >= 0).any():
         q = int(np.argmax(bad))
-        raise ValueError(f"sequence {q} is impossible at step {int(passed.verdict[q])} under the model: no derivative")
-    first, counts = weights[passed.start[:-1]].sum(0), pairs.sum(0).reshape(model.matrix.shape)
-    sequences = take_apart(y, model.emission.rank).each
-    total = float(totals.sum())
-    parts = emission_score(model.emission, sequences, weights)
-    return FiniteScore(total, _over(first, model.start), _over(counts, model.matrix), parts)
+        raise ValueError(f"sequence {q} is impossible at step {int(verdict[q])} under the model: no derivative")
+    first, counts = weights[lined.start[:-1]].sum(0), pairs.sum(0).reshape(model.matrix.shape)
+    parts = emission_score(model.emission, lined.sequences, weights)
+    return FiniteScore(float(totals.sum()), _over(first, model.start), _over(counts, model.matrix), parts)
 
 
 def _over(expected: ndarray, probability: ndarray) -> ndarray:

@@ -10,11 +10,15 @@ covariances. Arrays that may change with time have a first axis of 1 or of the l
 
 from __future__ import annotations
 
+import functools
 import typing
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
 
+Kernel = Callable[..., Any]
 _compiled = njit(cache=True, nogil=True)
 _EPS = 2.220446049250313e-16
 
@@ -244,48 +248,52 @@ def _look(C, R, S, seen, M, scale):
             M[row + i, extra + k] = S[i, k]
 
 
-@_compiled
-@typing.no_type_check
-def filter_means(A, C, gain, inverse, slot, mean, drive, y, predicted, filtered, error):
-    """The filter's means, with the covariances at hand; `error` is in units of the innovations' deviations."""
-    T, p, q = y.shape
-    n = len(mean)
-    m, gap = mean.copy(), np.empty((p, q))
-    for t in range(T):
-        if t > 0:
-            predict_mean(A[min(t - 1, len(A) - 1)], filtered[t - 1], drive[min(t - 1, len(drive) - 1)], m)
-        c, K, H = C[min(t, len(C) - 1)], gain[slot[t]], inverse[slot[t]]
-        for i in range(p):
-            for s in range(q):
-                gap[i, s] = y[t, i, s]
-            for j in range(n):
-                for s in range(q):
-                    gap[i, s] -= c[i, j] * m[j, s]
-        for i in range(p):
-            for s in range(q):
-                error[t, i, s] = 0.0
-            for k in range(i + 1):
-                for s in range(q):
-                    error[t, i, s] += H[i, k] * gap[k, s]
-        for j in range(n):
-            for s in range(q):
-                predicted[t, j, s] = m[j, s]
-                filtered[t, j, s] = m[j, s]
+@functools.cache
+def filter_means(alone: bool) -> Kernel:
+    """The filter's means, with the covariances at hand; `error` is in units of the innovations' deviations.
+
+    `alone`: there is one column of means. The innermost loops are over columns; where the compiler knows that there is
+    one, nothing is left of them, and less than half of the time.
+    """
+
+    @_compiled
+    @typing.no_type_check
+    def kernel(A, C, gain, inverse, slot, mean, drive, y, predicted, filtered, error):
+        T, p = y.shape[:2]
+        q = 1 if alone else y.shape[2]
+        n = len(mean)
+        m, gap = mean.copy(), np.empty((p, q))
+        for t in range(T):
+            if t > 0:
+                a, before, push = A[min(t - 1, len(A) - 1)], filtered[t - 1], drive[min(t - 1, len(drive) - 1)]
+                for i in range(n):
+                    for s in range(q):
+                        m[i, s] = push[i, s]
+                    for j in range(n):
+                        for s in range(q):
+                            m[i, s] += a[i, j] * before[j, s]
+            c, K, H = C[min(t, len(C) - 1)], gain[slot[t]], inverse[slot[t]]
             for i in range(p):
                 for s in range(q):
-                    filtered[t, j, s] += K[j, i] * error[t, i, s]
+                    gap[i, s] = y[t, i, s]
+                for j in range(n):
+                    for s in range(q):
+                        gap[i, s] -= c[i, j] * m[j, s]
+            for i in range(p):
+                for s in range(q):
+                    error[t, i, s] = 0.0
+                for k in range(i + 1):
+                    for s in range(q):
+                        error[t, i, s] += H[i, k] * gap[k, s]
+            for j in range(n):
+                for s in range(q):
+                    predicted[t, j, s] = m[j, s]
+                    filtered[t, j, s] = m[j, s]
+                for i in range(p):
+                    for s in range(q):
+                        filtered[t, j, s] += K[j, i] * error[t, i, s]
 
-
-@_compiled
-@typing.no_type_check
-def predict_mean(a, before, drive, after):
-    """a before + drive."""
-    for i in range(len(a)):
-        for c in range(before.shape[1]):
-            after[i, c] = drive[i, c]
-        for j in range(len(a)):
-            for c in range(before.shape[1]):
-                after[i, c] += a[i, j] * before[j, c]
+    return kernel
 
 
 @_compiled

@@ -97,7 +97,7 @@ def _back(model: LinearGaussianSSM, group: Group, passed: Pass, start: Any) -> _
     look, (r_ahead, r) = np.empty((steps, p, n)), np.empty((2, steps, n, columns))
     fixed = A, C, passed.gain, passed.inverse, group.seen, passed.slot, model.constant
     count = kernels.back_path(*fixed, after, ahead, before, look, slot)
-    kernels.back_means(A, passed.gain, look, passed.slot, slot, error, r_ahead, r)
+    kernels.back_means(error.shape[2] == 1)(A, passed.gain, look, passed.slot, slot, error, r_ahead, r)
     return _Back(slot, after[:count], ahead[:count], before[:count], r_ahead, r, error, predicted)
 
 

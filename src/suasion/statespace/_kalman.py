@@ -204,7 +204,7 @@ def run_filter(model: LinearGaussianSSM, group: Group, *, freeze: bool = True) -
     if failed >= 0:
         raise ValueError(f"at step {failed} the innovation has no variance in some direction: no density there")
     means = np.empty((steps, n, q + k)), np.empty((steps, n, q + k)), np.empty((steps, p, q + k))
-    kernels.filter_means(*fixed, gain, inverse, slot, mean, drive, y, *means)
+    kernels.filter_means(q + k == 1)(*fixed, gain, inverse, slot, mean, drive, y, *means)
     return Pass(slot, predicted[:count], filtered[:count], gain[:count], inverse[:count], logs[slot], *means)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from suasion.statespace._particle_exponential import fast_exp
+from suasion.statespace._exponential import fast_exp
 
 SYSTEMATIC, STRATIFIED, RESIDUAL, MULTINOMIAL = range(4)
 DONE, IMPOSSIBLE, BAD = range(3)

@@ -10,16 +10,17 @@ import numpy as np
 from suasion.statespace import (
     _baum_welch,
     _covariance_form,
-    _finite,
     _finite_score,
+    _finite_verbs,
     _gaussian_em,
     _gaussian_score,
     _kalman_verbs,
     _maximum_likelihood,
 )
 from suasion.statespace._baum_welch import Fit
-from suasion.statespace._finite import FiniteSSM, FiniteStream
+from suasion.statespace._finite import FiniteSSM
 from suasion.statespace._finite_score import FiniteScore
+from suasion.statespace._finite_verbs import FiniteStream
 from suasion.statespace._gaussian import LinearGaussianSSM
 from suasion.statespace._gaussian_score import GaussianScore
 from suasion.statespace._kalman_verbs import GaussianStream
@@ -67,7 +68,7 @@ def filter(model: Every, y: Any, *, inputs: Any = None, form: Form = "root", met
         if form == "covariance":
             return _covariance_form.filter_covariance(model, y, inputs, smooth=False)
         return _kalman_verbs.filter_gaussian(model, y, inputs)
-    return _finite.filter_finite(_finite_only(model, "filter"), y, inputs)
+    return _finite_verbs.filter_finite(_finite_only(model, "filter"), y, inputs)
 
 
 def smooth(model: Every, y: Any, *, inputs: Any = None, form: Form = "root", method: Method | None = None) -> Any:
@@ -94,7 +95,7 @@ def smooth(model: Every, y: Any, *, inputs: Any = None, form: Form = "root", met
         if form == "covariance":
             return _covariance_form.filter_covariance(model, y, inputs, smooth=True)
         return _kalman_verbs.smooth_gaussian(model, y, inputs)
-    return _finite.smooth_finite(_finite_only(model, "smooth"), y, inputs)
+    return _finite_verbs.smooth_finite(_finite_only(model, "smooth"), y, inputs)
 
 
 def decode(model: Every, y: Any, *, inputs: Any = None) -> Any:
@@ -113,7 +114,7 @@ def decode(model: Every, y: Any, *, inputs: Any = None) -> Any:
     """
     if isinstance(model, LinearGaussianSSM):
         return smooth(model, y, inputs=inputs)
-    return _finite.decode_finite(_finite_only(model, "decode"), y, inputs)
+    return _finite_verbs.decode_finite(_finite_only(model, "decode"), y, inputs)
 
 
 def sample(model: Every, y: Any, rng: np.random.Generator, draws: int = 1, *, inputs: Any = None) -> Any:
@@ -136,7 +137,7 @@ def sample(model: Every, y: Any, rng: np.random.Generator, draws: int = 1, *, in
     _check_count("draws", draws)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.sample_gaussian(model, y, rng, draws, inputs)
-    return _finite.sample_finite(_finite_only(model, "sample"), y, rng, draws, inputs)
+    return _finite_verbs.sample_finite(_finite_only(model, "sample"), y, rng, draws, inputs)
 
 
 def simulate(
@@ -164,7 +165,7 @@ def simulate(
         return simulate_nonlinear(model, steps, rng, count, inputs)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.simulate_gaussian(model, steps, rng, count, inputs)
-    return _finite.simulate_finite(_finite_only(model, "simulate"), steps, rng, count, inputs)
+    return _finite_verbs.simulate_finite(_finite_only(model, "simulate"), steps, rng, count, inputs)
 
 
 def forecast(model: Every, y: Any, steps: int, *, inputs: Any = None, method: Method | None = None) -> Any:
@@ -189,7 +190,7 @@ def forecast(model: Every, y: Any, steps: int, *, inputs: Any = None, method: Me
     _refuse_method(method)
     if isinstance(model, LinearGaussianSSM):
         return _kalman_verbs.forecast_gaussian(model, y, steps, inputs)
-    return _finite.forecast_finite(_finite_only(model, "forecast"), y, steps, inputs)
+    return _finite_verbs.forecast_finite(_finite_only(model, "forecast"), y, steps, inputs)
 
 
 def fit(

@@ -1,4 +1,4 @@
-r"""The exponential, for compiled particle models: a polynomial that loops over particles can be vectorised with."""
+r"""The exponential, for compiled code: a polynomial that loops can be vectorised with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def _as_word(context, number):
     return types.int64(types.float64), make
 
 
-@njit(cache=True, nogil=True)
+# Said here, because Numba hands a caller's flags on: the sum with _ROUND is no sum that may be reordered.
+@njit(cache=True, nogil=True, fastmath={"contract"})
 @typing.no_type_check
 def fast_exp(x):
     r"""$e^x$ within two units in the last place, without a branch; to be called from functions that Numba compiles.
