@@ -2,9 +2,10 @@
 
     python fuzz.py [READER ...] --files N --seed S --mib M
 
-READER is checkpoint, episode, metrics, configuration or map. Only the reader's own error may escape: any other ends the
-program with a traceback, and so does an allocation of half a gibibyte more than M MiB beyond what the process held at
-the start (threads that libraries start late reserve addresses); what is touched is told, and the tests hold it to M.
+READER is checkpoint, episode, counterfactuals, metrics, configuration or map. Only the reader's own error may escape:
+any other ends the program with a traceback, and so does an allocation of half a gibibyte more than M MiB beyond what
+the process held at the start (threads that libraries start late reserve addresses); what is touched is told, and the
+tests hold it to M.
 The mutations of envelopes are sealed again with a right digest, so that they reach the parsers behind it (flips that
 keep the old digest are in test_envelope.py). Prints JSON: how many files were read, and how many refused.
 """
@@ -27,10 +28,12 @@ from suasion.records import (
     RecordError,
     create_run,
     newest_checkpoint,
+    read_counterfactuals,
     read_episode,
     read_metrics,
     read_run,
     save_checkpoint,
+    write_counterfactuals,
     write_episode,
 )
 
@@ -121,9 +124,9 @@ def _checkpoint(folder):
     return path, sealed, read, RecordError
 
 
-def _episode(folder):
+def _example():
     rng = np.random.default_rng(0)
-    episode = Episode(
+    return Episode(
         game="harvest",
         classes=("floor", "wall", "apple", "agent 1", "agent 2"),
         palette=((0, 0, 0), (180, 180, 180), (0, 255, 0), (0, 0, 255), (2, 81, 154)),
@@ -142,8 +145,17 @@ def _episode(folder):
         step=1000,
         note="größer als nötig: ✓",
     )
-    write_episode(folder / "episode", episode)
+
+
+def _episode(folder):
+    write_episode(folder / "episode", _example())
     return folder / "episode", sealed, lambda: read_episode(folder / "episode"), RecordError
+
+
+def _counterfactuals(folder):
+    path, tables = folder / "all", np.full((2, 2, 2, 3, 3), 85, np.uint8)
+    write_counterfactuals(path, _example(), 1, [(tables, tables[:, :, :, 0])])
+    return path, sealed, lambda: read_counterfactuals(path), RecordError
 
 
 def _metrics(folder):
@@ -186,6 +198,7 @@ def _map(folder):
 READERS = {
     "checkpoint": _checkpoint,
     "episode": _episode,
+    "counterfactuals": _counterfactuals,
     "metrics": _metrics,
     "configuration": _configuration,
     "map": _map,

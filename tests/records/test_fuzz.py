@@ -16,7 +16,7 @@ FILES = 10_000
 MEMORY = 64  # MiB beyond what the process holds at the start
 
 
-@pytest.mark.parametrize("reader", ["checkpoint", "episode", "metrics", "configuration", "map"])
+@pytest.mark.parametrize("reader", ["checkpoint", "episode", "counterfactuals", "metrics", "configuration", "map"])
 def test_mutated_files(tell, reader):
     command = [sys.executable, FUZZ, reader, "--files", FILES, "--mib", MEMORY]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False)

@@ -166,6 +166,20 @@ def read_exactly(file: BinaryIO, path: str | Path, size: int) -> bytearray:
     return content
 
 
+def read_bounded(path: str | Path, longest: int) -> bytearray:
+    """All bytes of a file that has at most `longest`.
+
+    Raises:
+        RecordError: missing, unreadable, not a regular file, or longer.
+    """
+    with open_regular(path) as file:
+        size = file.seek(0, 2)
+        if size > longest:
+            raise RecordError(f"{path}: {size} bytes; limit {longest}")
+        file.seek(0)
+        return read_exactly(file, path, size)
+
+
 def natural(text: str) -> tuple[str | int, ...]:
     """A sort key by which `seed-10` comes after `seed-9`."""
     parts = re.split(r"([0-9]+)", text)

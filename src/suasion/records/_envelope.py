@@ -12,7 +12,7 @@ offset  bytes
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,17 +58,45 @@ def write_envelope(path: str | Path, kind: str, arrays: Mapping[str, np.ndarray]
         RecordError: an array or a header value that cannot be written, named.
         OSError: the disk refused; then an older file of that name is untouched.
     """
+    tensors = _tensors.encode(arrays, str(path))
+    stream_envelope(path, kind, tensors, sum(len(piece) for piece in tensors), header)
+
+
+def stream_envelope(
+    path: str | Path, kind: str, tensors: Iterable[bytes | memoryview], size: int, header: Mapping[str, Any]
+) -> None:
+    """`write_envelope` for arrays that are made while they are written: one piece at a time is held.
+
+    Args:
+        path: the file; an old one is replaced.
+        kind: what it is.
+        tensors: the pieces of a safetensors file, in order; may be a generator.
+        size: bytes of all pieces.
+        header: see `write_envelope`.
+
+    Raises:
+        RecordError: a header that cannot be written, or pieces of another size.
+        OSError: the disk refused; then an older file of that name is untouched.
+    """
     text = _json.encode({"header": dict(header), "kind": kind}, f"{path}: header")
     text += b" " * (-len(text) % 8)
     if len(text) > LONGEST_HEADER:
         raise RecordError(f"{path}: a header of {len(text)} bytes; limit {LONGEST_HEADER}")
-    tensors = _tensors.encode(arrays, str(path))
-    prefix = _PREFIX.pack(MAGIC, VERSION, len(text), sum(len(piece) for piece in tensors))
-    pieces = [prefix, text, *tensors]
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    write_whole(path, [*pieces, digest.digest()])
+    prefix = _PREFIX.pack(MAGIC, VERSION, len(text), size)
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        digest, written = hashlib.sha256(prefix + text), 0
+        yield prefix
+        yield text
+        for piece in tensors:
+            digest.update(piece)
+            written += len(piece)
+            yield piece
+        if written != size:
+            raise RecordError(f"{path}: {written} bytes of arrays, not {size}")
+        yield digest.digest()
+
+    write_whole(path, pieces())
 
 
 def read_envelope(path: str | Path, kind: str) -> Envelope:

@@ -112,6 +112,18 @@ class Episode:
         _check_moments(self, steps, agents, len(self.actions_names))
 
 
+def most_influential(influence: np.ndarray, most: int) -> np.ndarray:
+    """Places (t, k, j) of the largest influences, int64[m, 3], the largest first, the earlier first among equals.
+
+    Args:
+        influence: [t, k, j], see `Episode`.
+        most: m at most; only influences above 0 count.
+    """
+    flat = influence.ravel()
+    order = np.argsort(-flat, kind="stable")[:most]
+    return np.stack(np.unravel_index(order[flat[order] > 0], influence.shape), -1)
+
+
 def write_episode(path: str | Path, episode: Episode) -> None:
     """Write an episode as an envelope of kind "episode"; equal episodes give equal bytes.
 

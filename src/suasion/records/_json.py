@@ -2,11 +2,13 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any, NoReturn
 
-from suasion.records._disk import RecordError
+from suasion.records._disk import RecordError, read_bounded, write_whole
 
 DEEPEST = 64
+LONGEST = 4 * 2**20  # bytes of a file
 LARGEST = 2**64 - 1  # seeds are unsigned, 64 bits
 SMALLEST = -(2**63)
 
@@ -55,6 +57,29 @@ def decode(content: bytes | bytearray | memoryview, place: str) -> Any:
     except ValueError as error:
         raise RecordError(f"{place}: not acceptable JSON: {error}") from error
     return value
+
+
+def read_json(path: str | Path) -> Any:
+    """The value of a file of strict JSON, of at most 4 MiB: no key twice, no NaN, at most 64 deep.
+
+    Raises:
+        RecordError: missing, too long, or anything else; no other exception.
+    """
+    return decode(read_bounded(path, LONGEST), str(path))
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as JSON for people: indented, in the order given; whole or not at all.
+
+    Raises:
+        RecordError: a value that cannot be written, or too long a text.
+        OSError: the disk refused; then an older file of that name is untouched.
+    """
+    encode(value, str(path))
+    text = encode_readable(value)
+    if len(text) > LONGEST:
+        raise RecordError(f"{path}: {len(text)} bytes; limit {LONGEST}")
+    write_whole(path, [text])
 
 
 def differences(old: Any, new: Any, place: str = "") -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ try:
     import fcntl
 except ImportError:  # not a Unix: nothing is locked there
     fcntl = None  # type: ignore[assignment]
+
+_TRIES, _INSTANT = 5, 0.02  # seconds
 
 
 @contextlib.contextmanager
@@ -27,7 +30,7 @@ def hold_run(path: str | Path) -> Iterator[None]:
         return
     folder = os.open(path, os.O_RDONLY)
     try:
-        if not _locked(folder):
+        if not _locked_soon(folder):
             raise RecordError(f"{path}: another process is training this run")
         yield
     finally:
@@ -43,6 +46,16 @@ def is_held(path: str | Path) -> bool:
         return not _locked(folder)
     finally:
         os.close(folder)
+
+
+def _locked_soon(folder: int) -> bool:
+    """The same in several tries: whoever asks `is_held` has the lock for an instant, and a live page asks again and
+    again."""
+    for _ in range(_TRIES):
+        if _locked(folder):
+            return True
+        time.sleep(_INSTANT)
+    return False
 
 
 def _locked(folder: int) -> bool:

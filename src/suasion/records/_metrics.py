@@ -17,6 +17,7 @@ from suasion.records import _json
 from suasion.records._disk import RecordError, cut, flush, open_regular, open_to_grow, write_all
 
 LONGEST_LINE = 2**20  # bytes
+LARGEST_FILE = 2**27  # bytes that are read: rows take some 4 times as much memory, hostile ones up to 25 times
 _DEEPEST_LIST = 8
 
 
@@ -157,18 +158,24 @@ def read_metrics(path: str | Path) -> Metrics:
     An incomplete last line (without its line end) is left out and reported by `torn`.
 
     Raises:
-        RecordError: missing; a malformed line, named by its number, counted from 1; a line above 1 MiB. No
-            other.
+        RecordError: missing; a malformed line, named by its number, counted from 1; a line above 1 MiB; a file
+            above 128 MiB. No other.
     """
     rows: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
     with open_regular(path) as raw, open(raw.fileno(), "rb", closefd=False) as file:
+        size, read = raw.seek(0, os.SEEK_END), 0
+        raw.seek(0)
         while line := file.readline(LONGEST_LINE + 1):
+            read += len(line)  # it may grow meanwhile
+            if max(size, read) > LARGEST_FILE:
+                raise RecordError(f"{path}: {max(size, read)} bytes of metrics; limit {LARGEST_FILE}")
             number = len(rows) + 1
             if not line.endswith(b"\n"):
                 if len(line) > LONGEST_LINE:
                     raise RecordError(f"{path}: line {number}: longer than {LONGEST_LINE} bytes")
                 return Metrics(rows=rows, torn=True)
-            rows.append(_decode(line, f"{path}: line {number}"))
+            rows.append(decode_row(line, f"{path}: line {number}", names))
     return Metrics(rows=rows, torn=False)
 
 
@@ -216,7 +223,8 @@ def _cell(value: Any, place: str, lost: list[str], depth: int) -> Any:
     )
 
 
-def _decode(line: bytes, place: str) -> dict[str, Any]:
+def decode_row(line: bytes, place: str, names: dict[str, str]) -> dict[str, Any]:
+    """A row of its line; keys that rows have in common are held once, in `names`."""
     row = _json.decode(line, place)
     if not isinstance(row, dict):
         raise RecordError(f"{place}: a {type(row).__name__}, not an object")
@@ -228,7 +236,7 @@ def _decode(line: bytes, place: str) -> dict[str, Any]:
                 raise RecordError(f'{place}: "non_finite" must be a list of keys')
         elif not _numeric(value):
             raise RecordError(f"{place}: {key[:80]!r}: must be a number, null, or a list of these")
-    return row
+    return {names.setdefault(key, key): value for key, value in row.items()}
 
 
 def _numeric(value: Any) -> bool:

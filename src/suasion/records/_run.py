@@ -155,8 +155,12 @@ def find_runs(path: str | Path) -> list[Path]:
     return runs
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path, *, metrics: bool = True) -> Run:
     """Read configuration, manifest and metrics of a run, also of one that is being written.
+
+    Args:
+        path: its directory.
+        metrics: read the rows; else there are none in what is returned.
 
     Raises:
         RecordError: not a run, of a newer format, or damaged.
@@ -164,10 +168,10 @@ def read_run(path: str | Path) -> Run:
     run = RunPaths(Path(path))
     config = _read_labelled("config", run.config)
     manifest = _read_labelled("manifest", run.manifest)
-    if not run.metrics.exists():
+    if not metrics or not run.metrics.exists():
         return Run(path=run.path, config=config, manifest=manifest, metrics=[], torn=False)
-    metrics = read_metrics(run.metrics)
-    return Run(path=run.path, config=config, manifest=manifest, metrics=metrics.rows, torn=metrics.torn)
+    found = read_metrics(run.metrics)
+    return Run(path=run.path, config=config, manifest=manifest, metrics=found.rows, torn=found.torn)
 
 
 def _compare(run: RunPaths, config: dict[str, Any]) -> None:
