@@ -298,12 +298,14 @@ def test_the_form_is_chosen_by_the_backend(subject, monkeypatch):
 
         return scan
 
-    monkeypatch.setattr(_scan, "_FORMS", {name: record(name) for name in SCANS})
+    monkeypatch.setattr(_scan, "_FORMS", {name: record(name) for name in ("loops", *SCANS)})
     x, delta, B, C, _, _ = subject.steps
     for backend in ("cpu", "gpu", "tpu"):
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
         selective_scan(x, delta, subject.A, B, C, discretization="euler")
-    assert asked == [("chunks", "euler"), ("kernel", "euler"), ("chunks", "euler")]
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    selective_scan(x, delta, subject.A, B, C, discretization="zoh")
+    assert asked == [("loops", "euler"), ("kernel", "euler"), ("chunks", "euler"), ("chunks", "zoh")]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -350,7 +352,7 @@ def test_numbers_and_names_that_make_no_scan_are_refused():
         selective_scan(**good, start=jnp.zeros((5, 3), bool))
     with pytest.raises(ValueError, match="discretization is 'tustin': must be one of zoh, euler"):
         selective_scan(**good, discretization="tustin")
-    with pytest.raises(ValueError, match="form is 'cuda': must be one of auto, chunks, kernel, associative"):
+    with pytest.raises(ValueError, match="form is 'cuda': must be one of auto, loops, chunks, kernel, associative"):
         selective_scan(**good, form="cuda")
     one = {name: x[0] if name != "A" else x for name, x in good.items()}
     with pytest.raises(ValueError, match=r"A\[2, 1\] is 0.5"):

@@ -1,6 +1,7 @@
 r"""Diagonal recurrences with one state a channel: the fast choice on a CPU.
 
-Letters of the shapes: t steps, b batch, d channels; folded as in `suasion.sequence._chunks`.
+Letters of the shapes: t steps, b batch, d channels, w inputs in a window; g is 3 d; folded as in
+`suasion.sequence._chunks`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from suasion.sequence._chunks import Plan, in_a_row
+from suasion.sequence._convolution import CausalConvolution
 from suasion.sequence._layer import Layer, Memory, check_size, product, uniform
+from suasion.sequence._native import suits, unit_by_loops
 
 
 def gated_scan(
@@ -40,6 +43,37 @@ def gated_scan(
     """
     begun = jnp.zeros(gate.shape[:2], bool) if start is None else start
     return linear_scan(jax.nn.sigmoid(-gate), jax.nn.sigmoid(gate) * candidate, state, begun)
+
+
+def gated_unit(
+    drive: Float[Array, "t b g"],
+    convolution: CausalConvolution,
+    window: Float[Array, "b w d"],
+    state: Float[Array, "b d"],
+    start: Bool[Array, "t b"],
+) -> tuple[Float[Array, "t b d"], Float[Array, "b w d"], Float[Array, "b d"]]:
+    r"""`gated_scan` behind a convolution, with a gate for the output: all that is not the product of a gated core.
+
+    With (s, u, o) = drive: $c = \mathrm{conv}(u)$; $h_t = (1 - \sigma(s)) h_{t-1} + \sigma(s) c$;
+    $y_t = \sigma(o) \tanh h_t$. On a CPU in one pass, see `suasion.sequence._native`.
+
+    Args:
+        drive: s, u and o, side by side.
+        convolution: over d channels.
+        window: its last k - 1 inputs, the newest last; it is cleared as the state is.
+        state: $h_0$.
+        start: true where a new episode begins with this very input.
+
+    Returns:
+        Outputs, and window and state after the last step.
+    """
+    if suits(drive, convolution.weight, convolution.bias, window, state):
+        return unit_by_loops(drive, convolution.weight, convolution.bias, window, state, start)
+    s, u, o = jnp.split(drive, 3, -1)
+    window, c = convolution.run(window, u, start)
+    h = gated_scan(s, c, state, start)
+    # The hyperbolic tangent for both, which a CPU does fast.
+    return (0.5 + 0.5 * jnp.tanh(0.5 * o)) * jnp.tanh(h), window, h[-1]
 
 
 @jax.custom_vjp

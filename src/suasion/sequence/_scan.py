@@ -15,11 +15,13 @@ from jaxtyping import Array, Bool, Float
 from suasion.sequence._checks import check_sequence, check_shape, refuse
 from suasion.sequence._chunks import scan_by_chunks
 from suasion.sequence._kernel import scan_by_kernel
+from suasion.sequence._native import scan_by_loops, suits
 from suasion.sequence._reference import scan_associatively
 from suasion.sequence._step import Discretization, Steps, advance
 
-Form = Literal["auto", "chunks", "kernel", "associative"]
+Form = Literal["auto", "loops", "chunks", "kernel", "associative"]
 _FORMS: dict[Form, Callable[..., tuple[Array, Array]]] = {
+    "loops": lambda rule, *arrays: scan_by_loops(*arrays),
     "chunks": scan_by_chunks,
     "kernel": scan_by_kernel,
     "associative": scan_associatively,
@@ -72,15 +74,15 @@ def selective_scan(
         state: $h_0$, [b, d, n]; zero if None.
         start: true where a new episode begins with this very input, [t, b]: what was before is forgotten, NaN as well.
         discretization: `zoh` or `euler`.
-        form: `auto` takes the kernel on a GPU and chunks elsewhere. `associative` is the scan in parallel, which needs
-            many times the memory.
+        form: `auto` takes the kernel on a GPU; on a CPU compiled loops (float32, `euler`) or else chunks.
+            `associative` is the scan in parallel, which needs many times the memory.
 
     Returns:
         Outputs and the last state. Gradients reach all real inputs.
 
     Raises:
-        ValueError: shapes that disagree, no steps, an unknown rule or form, a positive A or a negative delta, NaN
-            among them; the last two under `jit` as errors of the running program.
+        ValueError: shapes that disagree, no steps, an unknown rule or form, one that is not for these arrays, a
+            positive A or a negative delta, NaN among them; the last two under `jit` as errors of the running program.
 
     References:
         Gu & Dao (2023), algorithm 2; in public code the rule is `euler`.
@@ -133,8 +135,11 @@ def scan(
     form: Form = "auto",
 ) -> Scanned:
     """`selective_scan` for callers whose A is negative and whose delta is positive by construction; without a gate."""
+    looped = discretization == "euler" and suits(x, delta, A, B, C)
     if form == "auto":
-        form = "kernel" if jax.default_backend() == "gpu" else "chunks"
+        form = "kernel" if jax.default_backend() == "gpu" else "loops" if looped else "chunks"
+    if form == "loops" and not looped:
+        raise ValueError(f"form loops is for euler in float32 on a CPU: here are {discretization}, {x.dtype}")
     steps, batch, channels = x.shape
     first = jnp.zeros((batch, channels, A.shape[1]), x.dtype) if state is None else state
     begun = jnp.zeros((steps, batch), bool) if start is None else start

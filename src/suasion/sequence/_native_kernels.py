@@ -1,0 +1,254 @@
+r"""Compiled loops (Numba) of the selective scan, the causal convolution and the gated unit, forwards and backwards.
+
+One sequence after the other, step after step; within a step rows of channels, which LLVM turns into vector code. What a
+step needs lies in the first two caches, and nothing that has states *and* steps is written to memory but the states at
+the starts of chunks. XLA makes one loop of each result and writes what lies between.
+
+What each must equal is written in JAX: `suasion.sequence._chunks`, `_convolution` and `_diagonal`. The functions of
+rows are short, so that LLVM's checks for overlap are few enough for it to vectorise them.
+
+Letters of the shapes: t steps, b batch, d channels, n states of a channel, k taps, w = k - 1 inputs in the window.
+"""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+CHUNK = 16  # steps whose states are made again together: 16 x 16 x 256 of them fill half of a second-level cache
+_FAST = {"contract"}  # fused multiply-add; the order of sums stays as written
+_SUM = {"contract", "reassoc", "nsz"}  # sums over channels in as many parts as a vector has lanes
+
+_ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves a whole number in the low bits
+_LOG2E = np.float32(1.4426950408889634)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.1219444005469057e-4)  # the first has 10 bits
+_SHIFT = np.int32(23)
+_LEAST = np.float32(-87.0)
+_E7, _E6, _E5, _E4, _E3 = (np.float32(1.0 / f) for f in (5040, 720, 120, 24, 6))
+_T9, _T7, _T5, _T3 = (np.float32(c) for c in (62.0 / 2835.0, -17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0))
+_HALF, _ONE, _TWO, _ZERO, _SMALL = (np.float32(c) for c in (0.5, 1.0, 2.0, 0.0, 0.25))
+_EVER = 1 << 40  # age of an episode that began before the first step
+
+
+@intrinsic
+@typing.no_type_check
+def _as_float(context, word):
+    """The float32 with these bits."""
+    del context, word
+
+    def make(context, builder, signature, arguments):
+        del context, signature
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), make
+
+
+@intrinsic
+@typing.no_type_check
+def _as_word(context, number):
+    """The bits of a float32."""
+    del context, number
+
+    def make(context, builder, signature, arguments):
+        del context, signature
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), make
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def decay(x):
+    r"""$e^x$ for x at most 0, within a unit in the last place, without a branch; 0 below -87; NaN of NaN.
+
+    With $x = k \ln 2 + r$, $\lvert r \rvert \le \frac{\ln 2}{2}$: $2^k$ times 8 terms of the series in r.
+    """
+    shifted = x * _LOG2E + _ROUND
+    whole = shifted - _ROUND
+    r = (x - whole * _LN2_HIGH) - whole * _LN2_LOW
+    p = _E7 * r + _E6
+    p = p * r + _E5
+    p = p * r + _E4
+    p = p * r + _E3
+    p = p * r + _HALF
+    p = p * r + _ONE
+    p = p * r + _ONE
+    value = _as_float(types.int32(_as_word(p) + types.int32(_as_word(shifted) << _SHIFT)))  # k is added to the exponent
+    return _ZERO if x < _LEAST else value
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def sigmoid(x):
+    """The logistic function, with a small relative error on both sides."""
+    e = decay(-abs(x))
+    s = _ONE / (_ONE + e)
+    return e * s if x < _ZERO else s
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def tanh(x):
+    """The hyperbolic tangent: near 0 five terms of its series, elsewhere from the exponential."""
+    e = decay(-_TWO * abs(x))
+    far = (_ONE - e) / (_ONE + e)
+    square = x * x
+    p = _T9 * square + _T7
+    p = p * square + _T5
+    p = p * square + _T3
+    near = x + x * (square * p)
+    far = -far if x < _ZERO else far
+    return near if abs(x) < _SMALL else far
+
+
+@njit(cache=True, fastmath=_SUM)
+@typing.no_type_check
+def _dot(u, v):
+    total = _ZERO
+    for d in range(u.size):
+        total += u[d] * v[d]
+    return total
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _product(u, v, out):
+    for d in range(out.size):
+        out[d] = u[d] * v[d]
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _add_product(u, v, out):
+    for d in range(out.size):
+        out[d] += u[d] * v[d]
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _add(u, out):
+    for d in range(out.size):
+        out[d] += u[d]
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _advance(delta, a, driven, b, c, h, y):
+    """One state of every channel, and what it adds to the output."""
+    for d in range(h.size):
+        after = decay(delta[d] * a[d]) * h[d] + b * driven[d]
+        h[d] = after
+        y[d] += c * after
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+@typing.no_type_check
+def scan(x, delta, A, B, C, state, start, y, last, kept):
+    """`scan_by_chunks` by Euler's rule: outputs y, last states, and the states before all chunks, [chunk, b, n, d]."""
+    steps, batch, channels = x.shape
+    h, driven = np.empty(A.shape, np.float32), np.empty(channels, np.float32)
+    for r in range(batch):
+        h[:] = state[r]
+        for t in range(steps):
+            if t % CHUNK == 0:
+                kept[t // CHUNK, r] = h
+            if start[t, r]:
+                h[:] = _ZERO
+            _product(delta[t, r], x[t, r], driven)
+            y[t, r, :] = _ZERO
+            for n in range(A.shape[0]):
+                _advance(delta[t, r], A[n], driven, B[t, r, n], C[t, r, n], h[n], y[t, r])
+        last[r] = h
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _decays(delta, a, out):
+    for d in range(out.size):
+        out[d] = decay(delta[d] * a[d])
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _again(decays, driven, b, h, before):
+    """One state of every channel, and what it was before."""
+    for d in range(h.size):
+        was = h[d]
+        before[d] = was
+        h[d] = decays[d] * was + b * driven[d]
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _read(g, d_y, c, b, out, through):
+    """The adjoint of a state after its output was read, and what of it reaches the input."""
+    for d in range(out.size):
+        value = g[d] + c * d_y[d]
+        out[d] = value
+        through[d] += b * value
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _back(after, decays, before, g, d_z):
+    """The adjoint of the state before, and that of z = delta A."""
+    for d in range(g.size):
+        value = after[d] * decays[d]
+        g[d] = value
+        d_z[d] = value * before[d]
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _spread(d_z, a, delta, d_delta, d_a):
+    for d in range(d_z.size):
+        value = d_z[d]
+        d_delta[d] += value * a[d]
+        d_a[d] += value * delta[d]
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+@typing.no_type_check
+def scan_adjoint(x, delta, A, B, C, start, kept, d_y, d_last, d_x, d_delta, d_A, d_B, d_C, d_first):
+    """The gradients of `scan`; sums over steps are made sequence by sequence before they are added up."""
+    steps, batch, channels = x.shape
+    states = A.shape[0]
+    h, g, own = np.empty(A.shape, np.float32), np.empty(A.shape, np.float32), np.empty(A.shape, np.float32)
+    decays, before = np.empty((CHUNK, *A.shape), np.float32), np.empty((CHUNK, *A.shape), np.float32)
+    rows = np.empty((4, channels), np.float32)
+    driven, after, d_z, through = rows[0], rows[1], rows[2], rows[3]
+    d_A[:] = _ZERO
+    for r in range(batch):
+        g[:] = d_last[r]
+        own[:] = _ZERO
+        for k in range(kept.shape[0] - 1, -1, -1):
+            h[:] = kept[k, r]
+            begin, end = k * CHUNK, min(steps, (k + 1) * CHUNK)
+            for t in range(begin, end):
+                if start[t, r]:
+                    h[:] = _ZERO
+                _product(delta[t, r], x[t, r], driven)
+                for n in range(states):
+                    _decays(delta[t, r], A[n], decays[t - begin, n])
+                    _again(decays[t - begin, n], driven, B[t, r, n], h[n], before[t - begin, n])
+                    d_C[t, r, n] = _dot(h[n], d_y[t, r])
+            for t in range(end - 1, begin - 1, -1):
+                _product(delta[t, r], x[t, r], driven)
+                through[:] = _ZERO
+                d_delta[t, r, :] = _ZERO
+                for n in range(states):
+                    _read(g[n], d_y[t, r], C[t, r, n], B[t, r, n], after, through)
+                    d_B[t, r, n] = _dot(after, driven)
+                    _back(after, decays[t - begin, n], before[t - begin, n], g[n], d_z)
+                    _spread(d_z, A[n], delta[t, r], d_delta[t, r], own[n])
+                _product(through, delta[t, r], d_x[t, r])
+                _add_product(through, x[t, r], d_delta[t, r])
+                if start[t, r]:
+                    g[:] = _ZERO
+        for n in range(states):
+            _add(own[n], d_A[n])
+        d_first[r] = g
