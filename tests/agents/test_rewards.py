@@ -120,8 +120,27 @@ def test_a_head_that_nobody_pays_gets_nothing(talking, silent):
 
 
 def test_terms_go_by_name():
-    assert {"extrinsic": Extrinsic, "shared": Shared} == TERMS
+    assert list(TERMS) == ["extrinsic", "extrinsic-action", "extrinsic-message", "shared"]
+    assert [TERMS[name]().heads for name in TERMS] == [
+        ("action", "message"),
+        ("action",),
+        ("message",),
+        ("action", "message"),
+    ]
     assert Rewards().terms == (("extrinsic", Extrinsic(), constant(1.0)),)
+
+
+def test_a_head_may_be_paid_apart(silent):
+    """Only the heads that a term means; a term that means none of the policy's is refused."""
+    for name in ("extrinsic-action", "extrinsic-message"):
+        (head,) = TERMS[name]().heads
+        rewards = Rewards(((name, TERMS[name](), constant(2.0)),))
+        if head in silent.heads:
+            total, _ = pay(rewards, silent, a_trajectory())
+            assert list(total) == ["action"]
+        else:
+            with pytest.raises(ValueError, match=f"reward {name} pays none of the heads of this policy: action"):
+                pay(rewards, silent, a_trajectory())
 
 
 def test_rewards_that_are_none_are_refused(silent):

@@ -12,6 +12,7 @@ from suasion.games import (
     GameError,
     Harvest,
     Recall,
+    TMaze,
     catalogue,
     chicken,
     make,
@@ -34,6 +35,8 @@ def test_every_name_makes_a_playable_game_of_that_name():
         "pure-coordination",
         "matrix",
         "recall",
+        "signalling",
+        "t-maze",
     ]
     for name, meaning in catalogue().items():
         game = make(name)
@@ -58,6 +61,7 @@ def test_defaults_are_the_rule_book_s():
     assert make("chicken") == chicken()
     assert make("pure-coordination", actions=3) == pure_coordination(3)
     assert make("recall", symbols=3, delay=1, agents=2, horizon=9) == Recall(symbols=3, delay=1, agents=2, horizon=9)
+    assert make("t-maze", length=3, agents=2, horizon=9) == TMaze(length=3, agents=2, horizon=9)
 
 
 def test_options_reach_the_game():

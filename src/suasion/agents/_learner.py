@@ -21,7 +21,7 @@ from suasion.agents._optimiser import Optimiser
 from suasion.agents._returns import Targets, lambda_returns, n_step_returns, next_values
 from suasion.agents._rewards import Paid, Rewards, Streams
 from suasion.agents._rollout import Actors, Finished, begin, rollout
-from suasion.agents._schedule import Schedule, Trigger, constant, triggers
+from suasion.agents._schedule import Trigger, Weight, at, constant, triggers
 from suasion.agents._shards import SPLIT, WHOLE, average, own_key, place, spread, total
 from suasion.agents._trajectory import Params, Trajectory
 from suasion.games import Game
@@ -42,8 +42,9 @@ class LearnerConfig:
         n: steps of n-step returns; 0 for the whole rollout.
         value_weight: of the value loss. The loss of each agent and head is divided by 1 + the variance of its
             targets, so that rewards of any size can share one learning rate.
-        entropy_weight: of the entropy bonus, a schedule in environment steps.
-        message_entropy_weight: of the message head's entropy.
+        entropy_weight: of the entropy bonus, a schedule in environment steps, or one for each agent.
+        message_entropy_weight: of the message head's entropy, likewise.
+        message_weight: of the whole loss of the message head, beside that of the action head.
         normalise: advantages are centred and divided by their deviation, per agent and head.
         floor: added to that deviation, in reward units: an agent that is paid nothing learns nothing from noise.
         epochs: passes over a rollout (ppo; a2c makes one).
@@ -63,8 +64,9 @@ class LearnerConfig:
     lambda_: float = 0.95
     n: int = 0
     value_weight: float = 0.5
-    entropy_weight: Schedule = constant(0.01)
-    message_entropy_weight: Schedule = constant(0.01)
+    entropy_weight: Weight = constant(0.01)
+    message_entropy_weight: Weight = constant(0.01)
+    message_weight: float = 1.0
     normalise: bool = True
     floor: float = 0.05
     epochs: int = 2
@@ -87,13 +89,13 @@ class LearnerConfig:
         for name in ("discount", "lambda_"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must lie in [0, 1]")
-        for name in ("n", "chunk", "value_weight", "floor"):
+        for name in ("n", "chunk", "value_weight", "message_weight", "floor"):
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise ValueError(f"{name} is {getattr(self, name)}, must be 0 or more")
         if not self.clip > 0:
             raise ValueError(f"clip is {self.clip}, must be positive")
         for name in ("entropy_weight", "message_entropy_weight"):
-            if getattr(self, name).trigger is not None:
+            if triggers((getattr(self, name),)):
                 raise ValueError(f"{name} follows the clock, not a trigger")
         if self.environments % (self.parts * self.shards):
             raise ValueError(
@@ -160,9 +162,11 @@ class Experiment:
             if name in taken:
                 raise ValueError(f"an auxiliary loss cannot be called {name}: metrics of that name are the learner's")
         agents = self.game.spec.agents
-        for name, _, weight in self.rewards.terms:
+        weights = {f"reward {name}": weight for name, _, weight in self.rewards.terms}
+        weights |= {name: getattr(self.config, name) for name in ("entropy_weight", "message_entropy_weight")}
+        for name, weight in weights.items():
             if isinstance(weight, tuple) and len(weight) != agents:
-                raise ValueError(f"reward {name}: {len(weight)} weights for {agents} agents")
+                raise ValueError(f"{name}: {len(weight)} weights for {agents} agents")
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:
@@ -329,13 +333,15 @@ def fit(
         discount=config.discount,
         lambda_=config.lambda_,
         value_weight=config.value_weight,
+        message_weight=config.message_weight,
         clip=config.clip,
         policy=experiment.policy,
         auxiliary=experiment.auxiliary,
     )
+    agents = experiment.game.spec.agents
     entropy = {
-        "action": config.entropy_weight(step),
-        "message": config.message_entropy_weight(step),
+        "action": at(config.entropy_weight, step, {}, agents),
+        "message": at(config.message_entropy_weight, step, {}, agents),
     }
     batch = batch.scaled(config.normalise, config.floor, config.shards)
 

@@ -65,6 +65,7 @@ class Fit:
     clip: float
     policy: Policy
     auxiliary: tuple[tuple[str, AuxiliaryLoss], ...]
+    message_weight: float = 1.0
 
 
 def spread_of(
@@ -122,9 +123,9 @@ def select(batch: Batch, environments: Int[Array, " k"]) -> Batch:
 
 
 def fit_loss(
-    settings: Fit, params: Params, batch: Batch, entropy_weight: dict[str, Float[Array, ""]]
+    settings: Fit, params: Params, batch: Batch, entropy_weight: dict[str, Float[Array, "*n"]]
 ) -> tuple[Float[Array, ""], dict[str, Metric]]:
-    """The loss of a batch, and its parts per agent.
+    """The loss of a batch, and its parts per agent; entropy weights are one per head, or one per head and agent.
 
     Independent agents: the sum over agents, so that each set of parameters descends its own mean loss. Shared
     parameters: the mean over agents.
@@ -147,7 +148,8 @@ def fit_loss(
         value_loss = 0.5 * jnp.mean(jnp.square(output.value - target.value), (0, 1)) * batch.value_scale[head]
         entropy = jnp.mean(_entropy(output.logits), (0, 1))
         loss = policy_loss + settings.value_weight * value_loss - entropy_weight[head] * entropy
-        total = total + jnp.sum(loss) * (policy.groups / policy.spec.agents)
+        share = settings.message_weight if head == "message" else 1.0
+        total = total + share * jnp.sum(loss) * (policy.groups / policy.spec.agents)
         metrics |= {
             f"{head}/policy_loss": policy_loss,
             f"{head}/value_loss": value_loss,

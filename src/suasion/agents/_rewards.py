@@ -75,6 +75,20 @@ class Extrinsic:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtrinsicAction(Extrinsic):
+    """The game's own reward, for actions alone: where messages are to be paid by another weight."""
+
+    heads: tuple[str, ...] = ("action",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtrinsicMessage(Extrinsic):
+    """The game's own reward, for messages alone: the alpha of Jaques et al. (2019), section 4."""
+
+    heads: tuple[str, ...] = ("message",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
     """The mean of all agents' own rewards, to everybody: a common purpose, on the scale of one agent's reward.
 
@@ -134,16 +148,26 @@ class Rewards:
 
         Returns:
             the sum, for each head of the policy (0 where no term pays it); and what every term paid, unweighted.
+
+        Raises:
+            ValueError: a term that pays no head of this policy.
         """
         parts = {}
         total = {head: jnp.zeros_like(trajectory.rewards) for head in policy.heads}
         for name, term, weight in self.terms:
             parts[name] = term(memory[name], params, policy, trajectory)
+            if not parts[name].streams:
+                raise ValueError(f"reward {name} pays none of the heads of this policy: {', '.join(policy.heads)}")
             each = at(weight, step, fired, policy.spec.agents)
             for head, stream in parts[name].streams.items():
                 total[head] = total[head] + each[None, None, :] * stream
         return total, parts
 
 
-TERMS: dict[str, type[Any]] = {"extrinsic": Extrinsic, "shared": Shared}
+TERMS: dict[str, type[Any]] = {
+    "extrinsic": Extrinsic,
+    "extrinsic-action": ExtrinsicAction,
+    "extrinsic-message": ExtrinsicMessage,
+    "shared": Shared,
+}
 """The terms of this room by the name that configurations use."""

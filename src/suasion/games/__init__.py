@@ -3,9 +3,9 @@
 Every game keeps one contract, `Game`: `reset`, `observe`, `available_actions`, `draw` (all the chance of a
 step) and a deterministic `advance`; `step` is one after the other. Games are frozen and hashable, shapes are
 static, views are uint8 class codes, and batches are made with `jax.vmap`. Here live Harvest, Cleanup and Box
-Trapped as the rule book states them, repeated matrix games and a memory task; scripted policies and Schelling
-diagrams; the measures of a society (NumPy); and the adapters to PettingZoo and Gymnasium, which are imported
-only when asked for.
+Trapped as the rule book states them, repeated matrix games, two memory tasks and a game that needs messages;
+scripted policies and Schelling diagrams; the measures of a society (NumPy); and the adapters to PettingZoo and
+Gymnasium, which are imported only when asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,11 @@ from suasion.games._scripts import harvester as harvester
 from suasion.games._scripts import play as play
 from suasion.games._scripts import schelling as schelling
 from suasion.games._scripts import sustainable as sustainable
+from suasion.games._signalling import Signalling as Signalling
+from suasion.games._signalling import SignallingDraws as SignallingDraws
+from suasion.games._signalling import SignallingState as SignallingState
+from suasion.games._tmaze import TMaze as TMaze
+from suasion.games._tmaze import TMazeState as TMazeState
 
 if TYPE_CHECKING:
     from suasion.games._gymnasium import SingleAgentEnv as SingleAgentEnv

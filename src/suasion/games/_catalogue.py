@@ -18,6 +18,8 @@ from suasion.games._harvest import Harvest
 from suasion.games._maps import SMALL_CLEANUP_MAP, SMALL_HARVEST_MAP
 from suasion.games._matrix import MatrixGame, chicken, prisoners_dilemma, pure_coordination, stag_hunt
 from suasion.games._recall import Recall
+from suasion.games._signalling import Signalling
+from suasion.games._tmaze import TMaze
 
 LARGEST_FILE = 1_000_000  # bytes of a map or payoff file
 SMALL = MappingProxyType({"agents": 3, "view": 7, "horizon": 250, "hit_cost": 5.0})
@@ -68,7 +70,8 @@ def make(
         map: path of a map file (Harvest, Cleanup, Box Trapped) or of a payoff file (`matrix`), or the map
             itself as text of several lines.
         options: others that the game takes, as its class documents them: `fire_cost`, `hit_cost` (Harvest,
-            Cleanup), `symbols`, `delay` (`recall`), `actions` (`pure-coordination`). None means the default.
+            Cleanup), `symbols` (`recall`, `signalling`), `delay` (`recall`), `length` (`t-maze`), `actions`
+            (`pure-coordination`). None means the default.
 
     Returns:
         The game.
@@ -261,6 +264,16 @@ ENTRIES: Mapping[str, _Entry] = MappingProxyType(
             meaning="a memory task with a known ceiling: name the symbol shown some steps ago",
             build=Recall,
             options={"agents": int, "horizon": int, "symbols": int, "delay": int},
+        ),
+        "signalling": _Entry(
+            meaning="one agent sees, the others act: messages are needed, and the ceiling is known",
+            build=Signalling,
+            options={"agents": int, "horizon": int, "symbols": int},
+        ),
+        "t-maze": _Entry(
+            meaning="a memory task with a known ceiling: turn at the end as the cue at the start said",
+            build=TMaze,
+            options={"agents": int, "horizon": int, "length": int},
         ),
     }
 )

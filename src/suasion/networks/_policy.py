@@ -40,7 +40,8 @@ class PolicyConfig:
         width: units of the memory.
         shared: one network for all agents, rather than one each.
         last_actions: the core sees everybody's actions of the step before.
-        vocabulary: symbols of a message; 0 for no message head, 2 or more for one.
+        vocabulary: symbols of a message, which all agents read in the next step; 0 for no message head, 2 or more for
+            one.
     """
 
     encoder: EncoderKind = "convolution"
@@ -90,8 +91,12 @@ class Policy:
     stages: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        """Fill in the single stage; refuse stages that are no partition, and views too small for a convolution."""
+        """Fill in the single stage; refuse stages that are no partition, messages to nobody, and views too small."""
         agents = self.spec.agents
+        if self.config.vocabulary and agents < 2:
+            raise ValueError(
+                f"{self.spec.name} has one agent: there is nobody to read its messages (vocabulary is 0 then)"
+            )
         if not self.stages:
             object.__setattr__(self, "stages", (tuple(range(agents)),))
         named = sorted(agent for stage in self.stages for agent in stage)
@@ -152,14 +157,18 @@ class Policy:
         return self.trunk.row(field, slot, symbol)
 
     def init(self, key: Key[Array, ""]) -> Network:
-        """Fresh parameters. The action heads start almost uniform."""
+        """Fresh parameters. Action heads start almost uniform, message heads do not.
+
+        Where neither messages depend on what is seen nor actions on what is heard, no gradient leads away: nobody
+        learns to speak until somebody listens, nor to listen until somebody speaks.
+        """
         key_encoder, key_core, key_heads = jax.random.split(key, 3)
         trunk, width = self.trunk, self.config.width
         heads = {}
         for name, size, k in zip(
             self.heads, self.heads.values(), jax.random.split(key_heads, len(self.heads)), strict=True
         ):
-            logits = Dense.init(k, self.groups, width, size, 0.01)
+            logits = Dense.init(k, self.groups, width, size, 1.0 if name == "message" else 0.01)
             heads[name] = Dense(
                 weight=jnp.concatenate([logits.weight, jnp.zeros((self.groups, width, 1))], -1),
                 bias=jnp.zeros((self.groups, size + 1)),

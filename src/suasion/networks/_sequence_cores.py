@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from suasion.networks._core import Core, InputProduct, Memory
-from suasion.sequence import S4D, Block, CausalConvolution, Layer, Mamba, gated_scan
+from suasion.sequence import S4D, Block, CausalConvolution, Layer, Mamba, gated_unit
 
 _LONGEST = 32.0  # steps: the longest memory of a fresh diagonal core
 _TAPS = 4
@@ -70,10 +70,8 @@ class Diagonal(Core):
     ) -> tuple[Memory, Float[Array, "t b y"]]:
         """All steps; one after the other only an addition and a product of each unit."""
         window, h = memory
-        s, u, o = jnp.split(drive, 3, -1)
-        window, c = self.convolution.run(window, u, start)
-        h = gated_scan(s, c, h, start)
-        return (window, h[-1]), _gated(h, o)
+        y, window, h = gated_unit(drive, self.convolution, window, h, start)
+        return (window, h), y
 
 
 def _gated(h: Array, o: Array) -> Array:
