@@ -14,7 +14,7 @@ import pytest
 
 from suasion import agents
 from suasion.games import SMALL_HARVEST_MAP, BoxTrapped, Harvest, MatrixGame
-from suasion.influence import Basic, Foreseen, Imagined, ModelConfig, ModelOfOthers, Simulated, divergence
+from suasion.influence import Basic, Foreseen, Imagined, ModelConfig, ModelOfOthers, Simulated, Spoken, divergence
 from suasion.networks import Policy, PolicyConfig
 
 _spec = importlib.util.spec_from_file_location("influence_oracle", Path(__file__).with_name("oracle.py"))
@@ -59,11 +59,16 @@ class World:
         return np.asarray(self.trajectory.symbols["action"])
 
     @property
+    def chosen(self):
+        return np.asarray(self.trajectory.symbols[self.source.head])
+
+    @property
     def ended(self):
         return np.asarray(self.trajectory.terminated | self.trajectory.truncated)
 
     def naive(self, kind):
-        return _oracle.influence(kind, self.table, self.weights, self.actions, self.source.ahead, self.ended)
+        ahead = self.source.ahead
+        return _oracle.influence(kind, self.table, self.weights, self.chosen, self.actions, ahead, self.ended)
 
     def imagined(self, *, params=None, trajectory=None, weights=None):
         """What the room imagines; arguments: other than those of this world."""
@@ -159,6 +164,14 @@ def _worlds():
         "model harvest": (harvest(), (), {}, lambda game: Foreseen(), own),
         "model box": (box(), (), {"last_actions": False}, lambda game: Foreseen(), shared),
         "model three shared": (three(), (), {"shared": True}, lambda game: Foreseen(), shared),
+        "messages harvest": (harvest(), (), {"last_actions": False, "vocabulary": 4}, lambda game: Spoken(), None),
+        "messages three shared": (
+            three(),
+            (),
+            {"core": "gru", "shared": True, "vocabulary": 2},
+            lambda game: Spoken(),
+            None,
+        ),
         "simulator harvest": (harvest(), (), {}, lambda game: Simulated(game, (0, 2)), None),
         "simulator box": (box(), (), {"core": "gru"}, lambda game: Simulated(game, (0, 1)), None),
         "simulator three shared": (
@@ -171,7 +184,10 @@ def _worlds():
     }
 
 
-SEEDS = {"simulator three shared": 1}  # of worlds in which the seed 0 leaves no influence to speak of
+SEEDS = {
+    "simulator three shared": 1,
+    "messages three shared": 1,
+}  # of worlds in which the seed 0 leaves no influence to speak of
 
 
 @pytest.fixture(scope="session")
@@ -205,10 +221,12 @@ def world(quick, make_policy, acted, at_random):
             table = _oracle.foreseen(policy, network, trajectory, model, parameters["model"], memory)
         elif isinstance(source, Basic):
             table = _oracle.basic(policy, network, trajectory)
+        elif isinstance(source, Spoken):
+            table = _oracle.spoken(policy, network, trajectory)
         else:
             table = _oracle.simulated(policy, network, trajectory, _again(quick, game, trajectory), source.influencers)
-        logs, _ = _oracle.played(policy, network, trajectory)
-        np.testing.assert_allclose(jax.nn.log_softmax(trajectory.logits["action"]), logs, atol=2e-5)
+        logs, _ = _oracle.played(policy, network, trajectory, source.head)
+        np.testing.assert_allclose(jax.nn.log_softmax(trajectory.logits[source.head]), logs, atol=2e-5)
         made[name] = World(game, policy, source, params, trajectory, np.exp(logs), quick(imagine), table, model, memory)
         return made[name]
 

@@ -1,6 +1,7 @@
 """Influence by plain loops in NumPy, float64: own networks, own memories, own episode starts, nothing at once.
 
-`table[t, b, k, j, a]` is a distribution over j's actions: what j would do had k done a in step t, all else as it was.
+`table[t, b, k, j, c]` is a distribution over j's actions: what j would do had k done (or said) c in step t, all else as
+it was.
 """
 
 import numpy as np
@@ -66,10 +67,10 @@ class Mind:
         return h, h
 
 
-def minds(policy, network):
-    """Every agent's policy."""
+def minds(policy, network, head="action"):
+    """Every agent's policy, with one of its heads."""
     return [
-        Mind(network.encoder.layers, network.core, network.heads["action"], i, policy, policy.alphabets)
+        Mind(network.encoder.layers, network.core, network.heads[head], i, policy, policy.alphabets)
         for i in range(policy.spec.agents)
     ]
 
@@ -106,28 +107,28 @@ def action_logs(mind, y, available):
     return log_softmax(np.where(available, y[:-1], -1e9))
 
 
-def played(policy, network, trajectory):
-    """Every agent's log-probabilities in every step, and its memory before each and after the last."""
+def played(policy, network, trajectory, head="action"):
+    """Every agent's log-probabilities of a head in every step, and its memory before each and after the last."""
     steps, environments = trajectory.start.shape
-    agents, actions = policy.spec.agents, len(policy.spec.actions)
-    logs = np.zeros((steps, environments, agents, actions))
+    logs = np.zeros((steps, environments, policy.spec.agents, policy.heads[head]))
     before = {}
     for b in range(environments):
-        for i, mind in enumerate(minds(policy, network)):
+        for i, mind in enumerate(minds(policy, network, head)):
             memory = memory_of(trajectory.memory, b, i)
             for t in range(steps):
                 memory = mind.fresh() if trajectory.start[t, b] else memory
                 before[t, b, i] = memory
                 symbols = read(trajectory.observation, t, b, i)
                 memory, y = mind.step(memory, trajectory.observation.codes[t, b, i], symbols)
-                logs[t, b, i] = action_logs(mind, y, trajectory.observation.available[t, b, i])
+                available = trajectory.observation.available[t, b, i] if head == "action" else True
+                logs[t, b, i] = action_logs(mind, y, available)
             before[steps, b, i] = memory
     return logs, before
 
 
-def empty(policy, trajectory):
+def empty(policy, trajectory, head="action"):
     agents, actions = policy.spec.agents, len(policy.spec.actions)
-    return np.full((*trajectory.start.shape, agents, agents, actions, actions), np.nan)
+    return np.full((*trajectory.start.shape, agents, agents, policy.heads[head], actions), np.nan)
 
 
 def basic(policy, network, trajectory):
@@ -143,6 +144,21 @@ def basic(policy, network, trajectory):
             symbols["current_actions"][(k - j) % agents] = a
             _, y = every[j].step(before[t, b, j], observation.codes[t, b, j], symbols)
             table[t, b, k, j, a] = np.exp(action_logs(every[j], y, observation.available[t, b, j]))
+    return table
+
+
+def spoken(policy, network, trajectory):
+    """One agent's message in what another reads a step later edited, and that other's policy asked again."""
+    table, observation = empty(policy, trajectory, "message"), trajectory.observation
+    _, before = played(policy, network, trajectory)
+    every, agents = minds(policy, network), policy.spec.agents
+    for t, b, k, j, m in np.ndindex(*table.shape[:-1]):
+        if k != j and t + 1 < len(table) and not trajectory.start[t + 1, b]:
+            symbols = read(observation, t + 1, b, j)
+            assert symbols["messages"][(k - j) % agents] == trajectory.symbols["message"][t, b, k]
+            symbols["messages"][(k - j) % agents] = m
+            _, y = every[j].step(before[t + 1, b, j], observation.codes[t + 1, b, j], symbols)
+            table[t, b, k, j, m] = np.exp(action_logs(every[j], y, observation.available[t + 1, b, j]))
     return table
 
 
@@ -210,8 +226,8 @@ def information(weights, rows):
     return entropy(weights @ rows) - sum(w * entropy(row) for w, row in zip(weights, rows, strict=True))
 
 
-def influence(kind, table, weights, actions, ahead, ended):
-    """Influence of every pair that the table knows, and 0 elsewhere; see `influences`."""
+def influence(kind, table, weights, chosen, actions, ahead, ended):
+    """Influence of every pair that the table knows, and 0 elsewhere; `chosen`: the real c. See `influences`."""
     steps = table.shape[0]
     result = np.zeros(table.shape[:4])
     for t, b, k, j in np.ndindex(*result.shape):
@@ -221,5 +237,5 @@ def influence(kind, table, weights, actions, ahead, ended):
             continue
         rows = table[t, b, k, j]
         realised = actions[t + ahead, b, j]
-        result[t, b, k, j] = apart(kind, rows[actions[t, b, k]], weights[t, b, k] @ rows, realised)
+        result[t, b, k, j] = apart(kind, rows[chosen[t, b, k]], weights[t, b, k] @ rows, realised)
     return result

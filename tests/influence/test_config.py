@@ -10,7 +10,7 @@ from suasion.games import MatrixGame
 from suasion.influence import Basic, Foreseen, InfluenceConfig, ModelConfig, ModelOfOthers, Simulated
 from suasion.runs import ConfigError, RunConfig
 
-MODES = ("basic", "model", "simulator")
+MODES = ("basic", "communication", "model", "simulator")
 
 
 def refuses(**fields):
@@ -27,7 +27,7 @@ def refuses(**fields):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"mode": "bsaic"}, "mode is 'bsaic', must be one of basic, model, simulator"),
+        ({"mode": "bsaic"}, "mode is 'bsaic', must be one of basic, communication, model, simulator"),
         ({"mode": "model", "influencers": (0, 0)}, "influencers (0, 0) name an agent twice"),
         ({"mode": "simulator", "influenced": (1, 2, 1)}, "influenced (1, 2, 1) name an agent twice"),
         ({"mode": "basic", "samples": -1}, "samples is -1, must be 0 (exact) or more"),

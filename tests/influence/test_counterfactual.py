@@ -1,4 +1,4 @@
-"""The three counterfactuals against plain loops; mutual information on real trajectories; mutations that are caught."""
+"""The counterfactuals against plain loops; mutual information on real trajectories; mutations that are caught."""
 
 import equinox as eqx
 import jax
@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from suasion.agents import Params
-from suasion.influence import Basic, Foreseen, Imagined, Influence, Simulated, divergence, influences
+from suasion.influence import Basic, Foreseen, Imagined, Influence, Simulated, Spoken, divergence, influences
 
 KINDS = ("kl", "jsd", "pmi")
 NAMES = (
     *("basic harvest", "basic three shared"),
     *("model harvest", "model box", "model three shared"),
+    *("messages harvest", "messages three shared"),
     *("simulator harvest", "simulator box", "simulator three shared"),
 )
 
@@ -40,7 +41,7 @@ def test_the_mean_over_own_actions_is_mutual_information(name, world, oracle):
     """Sum over a of pi(a) D[p(. | a) || marginal] = I, where the marginal is the room's and the rest the oracle's."""
     w = world(name)
     known = ~np.isnan(w.table).any((-1, -2))
-    pairs, choice = w.table[known], np.broadcast_to(w.weights[:, :, :, None], (*known.shape, w.table.shape[-1]))[known]
+    pairs, choice = w.table[known], np.broadcast_to(w.weights[:, :, :, None], (*known.shape, w.table.shape[-2]))[known]
     marginal, mean = np.asarray(w.imagined().marginal)[known], 0.0
     for a in range(pairs.shape[1]):
         both = Imagined(*(jnp.asarray(x, jnp.float32)[None, None, None] for x in (np.log(pairs[:, a]), marginal)))
@@ -55,13 +56,15 @@ def _forgets_nothing(w):
 
 
 def _a_step_late(w):
-    action = jnp.roll(w.trajectory.symbols["action"], 1, 0)
-    return {"trajectory": w.trajectory._replace(symbols=w.trajectory.symbols | {"action": action})}
+    head = w.source.head
+    symbol = jnp.roll(w.trajectory.symbols[head], 1, 0)
+    return {"trajectory": w.trajectory._replace(symbols=w.trajectory.symbols | {head: symbol})}
 
 
 def _weighs_by_anothers_policy(w):
-    logits = jnp.roll(w.trajectory.logits["action"], 1, -2)
-    trajectory = w.trajectory._replace(logits=w.trajectory.logits | {"action": logits})
+    head = w.source.head
+    logits = jnp.roll(w.trajectory.logits[head], 1, -2)
+    trajectory = w.trajectory._replace(logits=w.trajectory.logits | {head: logits})
     return {"trajectory": trajectory, "weights": np.roll(w.weights, 1, -2)}
 
 
@@ -94,8 +97,10 @@ def _deaf(w):
         model = auxiliary["model"]
         own = eqx.tree_at(lambda m: m.core, model, _without_rows(model.core, np.arange(size)))
         return Params(network, {"model": own})
-    if isinstance(w.source, Basic):
-        rows = [policy.row("current_actions", slot, a) for slot in range(policy.spec.agents) for a in range(size)]
+    if not isinstance(w.source, Simulated):
+        field = "current_actions" if isinstance(w.source, Basic) else "messages"
+        size = policy.heads[w.source.head]
+        rows = [policy.row(field, slot, symbol) for slot in range(policy.spec.agents) for symbol in range(size)]
         return Params(eqx.tree_at(lambda n: n.core, network, _without_rows(network.core, np.array(rows))), auxiliary)
     blind = jax.tree.map(jnp.zeros_like, network.encoder)
     deaf = _without_rows(network.core, np.arange(network.core.product.table.shape[1]))
@@ -103,7 +108,7 @@ def _deaf(w):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["basic three shared", "model harvest", "simulator harvest"])
+@pytest.mark.parametrize("name", ["basic three shared", "model harvest", "messages harvest", "simulator harvest"])
 def test_nobody_influences_those_who_do_not_listen(name, kind, world):
     w = world(name)
     np.testing.assert_allclose(w.fast(kind, params=_deaf(w)), 0.0, atol=1e-6)
@@ -137,6 +142,16 @@ def test_basic_influence_is_what_the_policy_said(world):
         np.testing.assert_allclose(actual[:, :, k, j], said[:, :, j], atol=2e-5)
 
 
+def test_an_exchanged_message_is_exact(world):
+    """Under the message that k sent, j's distribution is the one on which it acts in the next step."""
+    w = world("messages harvest")
+    actual = np.asarray(w.imagined().actual)
+    said = np.asarray(jax.nn.log_softmax(w.trajectory.logits["action"]))
+    on = ~np.asarray(w.trajectory.start)[1:]
+    for k, j in np.argwhere(w.source.reaches(w.policy)):
+        np.testing.assert_allclose(actual[:-1, :, k, j][on], said[1:, :, j][on], atol=2e-5)
+
+
 def test_who_reaches_whom(games, make_policy):
     game = games.three()
     staged, flat = make_policy(game, ((2,), (0, 1))), make_policy(game)
@@ -146,9 +161,13 @@ def test_who_reaches_whom(games, make_policy):
     np.testing.assert_array_equal(Basic().reaches(staged), first)
     np.testing.assert_array_equal(Foreseen().reaches(flat), other)
     np.testing.assert_array_equal(Simulated(game, (1,)).reaches(flat), other & [[False], [True], [False]])
-    assert (Basic().ahead, Foreseen().ahead, Simulated(game, (0,)).ahead) == (0, 1, 1)
+    np.testing.assert_array_equal(Spoken().reaches(make_policy(game, vocabulary=2)), other)
+    sources = Basic(), Foreseen(), Simulated(game, (0,)), Spoken()
+    assert [(source.ahead, source.head) for source in sources] == [(0, "action"), *[(1, "action")] * 2, (1, "message")]
     with pytest.raises(ValueError, match="give the policy stages"):
         Basic().reaches(flat)
+    with pytest.raises(ValueError, match="vocabulary is 0"):
+        Spoken().reaches(flat)
     with pytest.raises(ValueError, match="one stage only"):
         Simulated(game, (0,)).reaches(staged)
 

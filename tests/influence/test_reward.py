@@ -20,6 +20,7 @@ class Told:
     """A counterfactual that has been told what to imagine: random, but fixed."""
 
     ahead: int
+    head: str = "action"
 
     def reaches(self, policy):
         return np.ones((N, N), bool)

@@ -12,7 +12,7 @@ from suasion import agents
 from suasion.agents import Experiment, LearnerConfig, Optimiser, Paid, Ratio, Rewards, constant
 from suasion.influence import InfluenceConfig, ModelConfig
 
-MODES = ("basic", "model", "simulator")
+MODES = ("basic", "communication", "model", "simulator")
 T, B = 8, 4
 SEED = 10  # with which the box is opened
 BESIDE = (2, 4)  # the box, seen from the north
@@ -40,9 +40,10 @@ class Film:
     def __call__(self, memory, params, policy, trajectory):
         paid = self.term(memory["term"], params, policy, trajectory)
         handed = jnp.moveaxis(memory["stream"], 0, 1)
-        stream = jnp.where(memory["handed"][None, :, None], handed, paid.streams["action"])
+        (head, stream), *_ = paid.streams.items()
+        stream = jnp.where(memory["handed"][None, :, None], handed, stream)
         memory = memory | {"stream": jnp.moveaxis(stream, 1, 0), "term": paid.memory}
-        return Paid(memory, {"action": stream}, paid.metrics)
+        return Paid(memory, {head: stream}, paid.metrics)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def updated(quick, games, make_policy, at_random):
             terms = (*Rewards().terms, ("influence", term, constant(2.0)))
             experiment = Experiment(
                 game=game,
-                policy=make_policy(game, config.stages(game.spec)),
+                policy=make_policy(game, config.stages(game.spec), vocabulary=3 if mode == "communication" else 0),
                 config=dataclasses.replace(LEARNER, shards=shards),
                 rewards=Rewards(terms),
                 auxiliary=config.auxiliary(),
@@ -96,7 +97,8 @@ def updated(quick, games, make_policy, at_random):
 @pytest.mark.parametrize("mode", MODES)
 def test_metrics_of_an_update(mode, updated):
     metrics = updated(mode).metrics
-    names = {"influence/on_agent_1", "influence/on_agent_2", "reward/influence"}
+    reward = "reward/influence/message" if mode == "communication" else "reward/influence"
+    names = {"influence/on_agent_1", "influence/on_agent_2", reward}
     names |= {f"influence/{when}_opened" for when in ("before", "at", "after")}
     if mode == "model":
         names |= {"model/loss", "gradient/model"} | {
@@ -105,10 +107,10 @@ def test_metrics_of_an_update(mode, updated):
     assert names <= set(metrics)
     for leaf in jax.tree.leaves(metrics):
         assert np.isfinite(leaf).all()
-    assert np.asarray(metrics["reward/influence"])[0] > 1e-4
+    assert np.asarray(metrics[reward])[0] > 1e-4
     for j in range(2):  # with two agents, all influence on one is the other's
         on = np.asarray(metrics[f"influence/on_agent_{j + 1}"])
-        np.testing.assert_allclose(on[1 - j], metrics["reward/influence"][1 - j], rtol=1e-4, atol=1e-8)
+        np.testing.assert_allclose(on[1 - j], metrics[reward][1 - j], rtol=1e-4, atol=1e-8)
         assert on[j] == 0
 
 
@@ -120,7 +122,8 @@ def test_landmarks_add_up(mode, updated):
     assert all(isinstance(phase, Ratio) for phase in phases)
     np.testing.assert_array_equal(sum(np.asarray(phase.times) for phase in phases), [T * B, T * B])
     total = sum(np.asarray(phase.total) for phase in phases)
-    np.testing.assert_allclose(total / (T * B), metrics["reward/influence"], rtol=1e-4, atol=1e-7)
+    reward = metrics["reward/influence/message" if mode == "communication" else "reward/influence"]
+    np.testing.assert_allclose(total / (T * B), reward, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -158,30 +161,47 @@ def test_two_shards_know_the_same_names_and_count_every_step(updated):
     np.testing.assert_allclose(total / (T * B / 2), metrics["reward/influence"], rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("mode", ["basic", "model"])
+def _gradient(learner):
+    """From zero moments Adam's first moment is a tenth of the gradient."""
+    return {name: jax.tree.map(lambda m: 10 * np.asarray(m), state.mu) for name, state in learner.optimisers.items()}
+
+
+def _handed(u, stream):
+    """The update with a reward for influence that is given as numbers."""
+    memory = u.memory["influence"] | {"stream": stream, "handed": jnp.ones(B, bool)}
+    return u.run(u.memory | {"influence": memory})[1]
+
+
+@pytest.mark.parametrize("mode", ["basic", "communication", "model"])
 def test_no_gradient_through_the_influence_reward(mode, updated):
     """The policy's and the model's gradients are those of the same rewards handed in as a constant array.
 
     That the same trajectory has another influence under other parameters, so that a leak would be noticed, is shown
     by the test of those who do not listen.
     """
-    u = updated(mode)
-
-    def gradient(learner):
-        # From zero moments Adam's first moment is a tenth of the gradient.
-        return {
-            name: jax.tree.map(lambda m: 10 * np.asarray(m), state.mu) for name, state in learner.optimisers.items()
-        }
-
-    def handed(stream):
-        memory = u.memory["influence"] | {"stream": stream, "handed": jnp.ones(B, bool)}
-        return u.run(u.memory | {"influence": memory})[1]
-
-    paid, stream = gradient(u.after), u.after.term_memory["influence"]["stream"]
+    u, head = updated(mode), "message" if mode == "communication" else "action"
+    paid, stream = _gradient(u.after), u.after.term_memory["influence"]["stream"]
     assert np.abs(stream).max() > 1e-3
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(paid["policy"])) > 1e-3
-    again = handed(stream)
+    again = _handed(u, stream)
     np.testing.assert_array_equal(stream, again.term_memory["influence"]["stream"])
-    jax.tree.map(np.testing.assert_array_equal, paid, gradient(again))
-    otherwise = gradient(handed(jnp.zeros_like(stream)))
-    assert not np.allclose(paid["policy"].heads["action"].weight, otherwise["policy"].heads["action"].weight)
+    jax.tree.map(np.testing.assert_array_equal, paid, _gradient(again))
+    otherwise = _gradient(_handed(u, jnp.zeros_like(stream)))
+    assert not np.allclose(paid["policy"].heads[head].weight, otherwise["policy"].heads[head].weight)
+
+
+def test_influence_by_messages_moves_the_message_policy_alone(updated):
+    """The action head's gradient does not know of c, to the last bit; the message head's does."""
+    u = updated("communication")
+    stream = u.after.term_memory["influence"]["stream"]
+    paid, otherwise = (_gradient(learner)["policy"] for learner in (u.after, _handed(u, 7 * stream + 1)))
+    jax.tree.map(np.testing.assert_array_equal, paid.heads["action"], otherwise.heads["action"])
+    assert not np.allclose(paid.heads["message"].weight, otherwise.heads["message"].weight)
+    metrics = u.metrics
+    np.testing.assert_array_equal(metrics["reward/total"], metrics["reward/extrinsic"])
+    np.testing.assert_allclose(
+        metrics["reward/total/message"],
+        metrics["reward/extrinsic/message"] + 2 * metrics["reward/influence/message"],
+        rtol=1e-5,
+        atol=1e-6,
+    )

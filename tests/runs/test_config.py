@@ -147,7 +147,7 @@ def test_a_weight_that_waits_is_part_of_the_file() -> None:
     assert build(again).triggers == (Trigger(metric="reward/extrinsic[1]", at_least=0.5, updates=3),)
 
 
-@pytest.mark.parametrize("mode", ["basic", "model", "simulator"])
+@pytest.mark.parametrize("mode", ["basic", "communication", "model", "simulator"])
 @pytest.mark.parametrize("game", ["harvest", "cleanup", "box-trapped", "stag-hunt"])
 def test_every_preset_with_influence_builds_and_reads_back(game: str, mode: str) -> None:
     config = configure(game, influence={"mode": mode}, model={"learning_rate": "0.02", "width": 8})

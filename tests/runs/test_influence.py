@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suasion.records import read_episode, read_metrics
+from suasion.cli import main
+from suasion.records import RecordError, read_counterfactuals, read_episode, read_metrics
 from suasion.runs import RunConfig, configure, observe_run, train, write_episodes
 from suasion.runs._play import load_run
 
@@ -89,3 +90,42 @@ def test_a_run_without_influence_is_measured_exactly(trained: Path) -> None:
     assert exact is not None
     assert exact >= -1e-6  # rounding
     assert seen.episodes[0].influence is not None
+
+
+def test_what_others_would_have_done_is_kept(run: tuple[str, Path], tmp_path: Path) -> None:
+    """The most influential moments, with tables; all tables beside the record, equal where both have them."""
+    mode, path = run
+    shutil.copytree(path, tmp_path / "seed-0")
+    opened = load_run(tmp_path / "seed-0")
+    seen = observe_run(opened, episodes=2, counterfactuals=True)
+    for number, file in enumerate(write_episodes(opened, seen.episodes)):
+        episode, beside = read_episode(file), file.with_suffix(".counterfactuals")
+        assert episode.influence is not None
+        assert episode.moments is not None
+        assert episode.conditionals is not None
+        assert episode.marginals is not None
+        ahead = 0 if mode == "basic" else 1
+        kept = episode.influence[tuple(episode.moments[:, :3].T)]
+        assert len(kept) == (episode.influence > 0).sum()  # fewer than 100 here
+        assert (np.diff(kept) <= 0).all()
+        assert (episode.moments[:, 3] == episode.moments[:, 0] + ahead).all()
+        np.testing.assert_allclose(episode.conditionals.sum(-1), 255, atol=3)
+        everything = read_counterfactuals(beside)
+        assert (everything.ahead, everything.seed, everything.agents) == (ahead, 0, episode.agents)
+        t, k, j = episode.moments[:, :3].T
+        # Two programs of XLA may add in another order: a number on the edge is rounded up by one, down by the other.
+        for one, all_of_it in (("conditionals", everything.conditionals), ("marginals", everything.marginals)):
+            apart = getattr(episode, one).astype(int) - all_of_it[t, k, j]
+            assert np.abs(apart).max() <= 1
+        asked = everything.conditionals.any((-1, -2))
+        expected = np.zeros_like(asked)
+        expected[: 6 - ahead, 0, 1] = True  # the free agent is the only influencer
+        np.testing.assert_array_equal(asked, expected)
+        assert everything.conditionals.shape == (6, 2, 2, 6, 6)
+        assert number < 2
+    with pytest.raises(RecordError, match=r"0\.counterfactuals: exists; --force replaces it"):
+        observe_run(opened, episodes=2, counterfactuals=True)
+    assert main(["influence", str(tmp_path), "--episodes", "2", "--all-counterfactuals"]) == 2
+    before = beside.read_bytes()
+    observe_run(opened, episodes=2, counterfactuals=True, force=True)
+    assert beside.read_bytes() == before

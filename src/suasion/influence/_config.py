@@ -7,12 +7,13 @@ from typing import Literal, get_args
 
 from suasion.agents import AuxiliaryLoss
 from suasion.games import Game, Spec
+from suasion.influence._communication import Spoken
 from suasion.influence._counterfactual import Basic, Counterfactual, Foreseen, Simulated
-from suasion.influence._divergence import DIVERGENCES, Divergence
+from suasion.influence._divergence import DIVERGENCES, MARGINALS, Divergence, Marginal
 from suasion.influence._model import ModelConfig, ModelOfOthers
 from suasion.influence._reward import Influence
 
-Mode = Literal["basic", "model", "simulator"]
+Mode = Literal["basic", "communication", "model", "simulator"]
 MODES: tuple[str, ...] = get_args(Mode)
 MODEL = "model"  # name of the auxiliary loss, and so of its metrics
 
@@ -22,14 +23,19 @@ class InfluenceConfig:
     """How influence is measured and who is paid for it. How much, is the weight of the reward `influence`.
 
     Attributes:
-        mode: `basic` (influencers act first, the others see it; experiment I), `model` (every agent learns a model of
-            the others; experiment III) or `simulator` (the game is played again for every action: exact).
+        mode: `basic` (influencers act first, the others see it; experiment I), `communication` (by messages that the
+            others read a step later; experiment II), `model` (every agent learns a model of the others; experiment III)
+            or `simulator` (the game is played again for every action: exact).
         divergence: `kl`, `jsd` or `pmi`.
-        influencers: agents whose influence counts, from 0; empty for agent 0 (basic) or all (model, simulator).
+        influencers: agents whose influence counts, from 0; empty for agent 0 (basic) or all (the other modes).
         influenced: agents on whom it counts; empty for all that are not influencers (basic), or all.
         visible_only: only on agents that the influencer sees at the time.
         to_influenced: agents are paid the influence of others on them as well.
-        samples: 0 for exact marginals over all own actions, else drawn counterfactual actions (not in `model`).
+        samples: 0 for exact marginals over all own symbols, else drawn counterfactual ones (not in `model`).
+        marginal: what an influencer's symbol is compared with: what its `policy` would have chosen in its state, as in
+            the paper; or what that policy chooses on `average`, as somebody expects who does not see that state (not in
+            `model`). By the first, a message that the state determines is no influence, however much it tells; by
+            the second, what it tells counts.
         negative: the weight may be negative: agents are paid for not influencing.
         model: of the others, in mode `model`.
 
@@ -45,6 +51,7 @@ class InfluenceConfig:
     visible_only: bool = False
     to_influenced: bool = False
     samples: int = 0
+    marginal: Marginal = "policy"
     negative: bool = False
     model: ModelConfig = ModelConfig()
 
@@ -61,6 +68,10 @@ class InfluenceConfig:
                 raise ValueError(f"{name} {agents} name an agent twice")
         if self.samples < 0:
             raise ValueError(f"samples is {self.samples}, must be 0 (exact) or more")
+        if self.marginal not in MARGINALS:
+            raise ValueError(f"marginal is {self.marginal!r}, must be one of {', '.join(MARGINALS)}")
+        if self.marginal != "policy" and self.mode == "model":
+            raise ValueError("a model's marginals are over the own policy: marginal must be policy")
         if self.samples and self.mode == "model":
             raise ValueError("a model's marginals are exact: samples must be 0")
 
@@ -104,6 +115,7 @@ class InfluenceConfig:
             "basic": Basic(),
             "model": Foreseen(MODEL),
             "simulator": Simulated(game, first),
+            "communication": Spoken(),
         }
         return Influence(
             counterfactual=source[self.mode],
@@ -113,6 +125,7 @@ class InfluenceConfig:
             visible_only=self.visible_only,
             to_influenced=self.to_influenced,
             samples=self.samples,
+            marginal=self.marginal,
             landmarks=tuple(event.name for event in game.spec.events if event.landmark),
         )
 

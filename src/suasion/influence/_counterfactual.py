@@ -1,5 +1,8 @@
 """Where the counterfactuals come from: another's policy that sees the action, a model of it, or the game played again.
 
+Each knows two ways: `imagine` averages over the alternatives as it makes them, for a whole trajectory, as learning
+needs it; `steps` and `alternatives` give them one by one, for the moments that somebody wants to look at.
+
 Letters of the shapes: t steps, b environments, n agents; k influences j; a actions, c counterfactual actions of k.
 """
 
@@ -13,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from suasion.agents import Params, Trajectory
+from suasion.agents import Experiment, Params, Trajectory
 from suasion.games import Game
 from suasion.influence._divergence import Imagined, averaged, by_pair, over_steps
+from suasion.influence._model import ModelOfOthers
 from suasion.networks import Network, Observation, Policy, in_slots, pairs_in_slots
 
 
@@ -25,7 +29,12 @@ class Counterfactual(Protocol):
 
     @property
     def ahead(self) -> int:
-        """Steps between the action of k and the action of j that it is about: 0 or 1."""
+        """Steps between the symbol of k and the action of j that it is about: 0 or 1."""
+        ...
+
+    @property
+    def head(self) -> str:
+        """The head of k whose symbols are varied, and which influence pays: `action` or `message`."""
         ...
 
     def reaches(self, policy: Policy) -> Bool[np.ndarray, "k j"]:
@@ -45,7 +54,35 @@ class Counterfactual(Protocol):
             params: all that is learned.
             policy: the definition.
             trajectory: all environments, as acted, with features.
-            weights: of every agent's counterfactual actions, sums of 1.
+            weights: of every agent's counterfactual symbols, sums of 1.
+        """
+        ...
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A counterfactual that can be asked for its alternatives one by one, of the steps that are wanted only."""
+
+    def steps(self, experiment: Experiment, params: Params, trajectory: Trajectory) -> Any:
+        """What the alternatives of every step are made of: a tree of arrays [t, b, ...].
+
+        Args:
+            experiment: that was trained.
+            params: all that is learned.
+            trajectory: whole episodes, with features; for a simulator with the game's states.
+
+        Raises:
+            ValueError: something is missing in the trajectory or the experiment.
+        """
+        ...
+
+    def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
+        """Logits of every j's action, had every k done each action c: of one step (entries k = j mean nothing).
+
+        Args:
+            experiment: that was trained.
+            params: all that is learned.
+            now: one step of `steps`, [b, ...]; b may be any moments, also several of one episode.
         """
         ...
 
@@ -66,6 +103,11 @@ class Basic:
         """The same step."""
         return 0
 
+    @property
+    def head(self) -> str:
+        """Actions."""
+        return "action"
+
     def reaches(self, policy: Policy) -> Bool[np.ndarray, "k j"]:
         """Agents of earlier stages reach those of later ones."""
         if len(policy.stages) < 2:
@@ -76,30 +118,24 @@ class Basic:
         self, params: Params, policy: Policy, trajectory: Trajectory, weights: Float[Array, "t b n c"]
     ) -> Imagined:
         """See `Counterfactual`."""
-        before, features = _before(params.policy, policy, trajectory)[1], _features(policy, trajectory)
-        agents = policy.spec.agents
+        before, features = memories(params.policy, policy, trajectory)[1], features_of(policy, trajectory)
+        steps = (before, jnp.moveaxis(features, 1, 0), trajectory.observation, weights, trajectory.symbols["action"])
+        return as_read(params.policy, policy, steps, "current_actions")
 
-        def one(now: Any) -> tuple[Array, Array]:
-            memory, features, observation, weights, actions = now
-            each = [
-                averaged(
-                    policy.alternatives(
-                        params.policy, memory, features, observation, field="current_actions", slot=slot
-                    )["action"],
-                    jnp.moveaxis(jnp.roll(weights, -slot, 1), -1, 0),
-                    jnp.roll(actions, -slot, 1),
-                )
-                for slot in range(1, agents)
-            ]
-            # From j with k in slots to pairs k, j.
-            actual, marginal = (jnp.swapaxes(by_pair(jnp.stack(part, 2)), 1, 2) for part in zip(*each, strict=True))
-            return actual, marginal
+    def steps(self, experiment: Experiment, params: Params, trajectory: Trajectory) -> Any:
+        """See `Tabled`: every agent's memory, features and observation."""
+        before = memories(params.policy, experiment.policy, trajectory)[1]
+        return before, trajectory.features, trajectory.observation
 
-        features = jnp.moveaxis(features, 1, 0)
-        actions = trajectory.symbols["action"]
-        numbers = 4 * policy.config.width * actions[0].size * len(policy.spec.actions)
-        steps = (before, features, trajectory.observation, weights, actions)
-        return Imagined(*over_steps(one, steps, numbers))
+    def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
+        """See `Tabled`."""
+        (memory, features, observation), policy = now, experiment.policy
+        features = policy.trunk.by_group(features, 2)
+        each = [
+            policy.alternatives(params.policy, memory, features, observation, field="current_actions", slot=slot)
+            for slot in range(1, policy.spec.agents)
+        ]
+        return jnp.swapaxes(by_pair(jnp.stack([logits["action"] for logits in each], 3)), 2, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +153,11 @@ class Foreseen:
         """The next step."""
         return 1
 
+    @property
+    def head(self) -> str:
+        """Actions."""
+        return "action"
+
     def reaches(self, policy: Policy) -> Bool[np.ndarray, "k j"]:
         """Everybody reaches everybody else."""
         return ~np.eye(policy.spec.agents, dtype=bool)
@@ -128,6 +169,26 @@ class Foreseen:
         if self.model not in trajectory.auxiliary:
             raise ValueError(f"there is no model of others called {self.model!r} to ask")
         return trajectory.auxiliary[self.model]
+
+    def steps(self, experiment: Experiment, params: Params, trajectory: Trajectory) -> Any:
+        """See `Tabled`: the models' memory, the policies' features and what the models read.
+
+        The trajectory must begin with an episode: the models' memory before it is not known.
+        """
+        model, policy = self._model(experiment), experiment.policy
+        memory = model.initial(policy, trajectory.start.shape[1])
+        return model.steps(params.auxiliary[self.model], memory, policy, trajectory)
+
+    def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
+        """See `Tabled`."""
+        logits = self._model(experiment).foresee(params.auxiliary[self.model], experiment.policy, now)
+        return by_pair(logits)
+
+    def _model(self, experiment: Experiment) -> ModelOfOthers:
+        model = dict(experiment.auxiliary).get(self.model)
+        if not isinstance(model, ModelOfOthers):
+            raise ValueError(f"there is no model of others called {self.model!r} to ask")
+        return model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +211,11 @@ class Simulated:
         """The next step."""
         return 1
 
+    @property
+    def head(self) -> str:
+        """Actions."""
+        return "action"
+
     def reaches(self, policy: Policy) -> Bool[np.ndarray, "k j"]:
         """Influencers reach everybody else."""
         if len(policy.stages) > 1:
@@ -162,10 +228,6 @@ class Simulated:
         self, params: Params, policy: Policy, trajectory: Trajectory, weights: Float[Array, "t b n c"]
     ) -> Imagined:
         """See `Counterfactual`."""
-        if trajectory.states is None:
-            raise ValueError("the simulator needs the game's states: ask the rollout for them")
-        last, before = _before(params.policy, policy, trajectory)
-        after = jax.tree.map(lambda m, end: jnp.concatenate([m[1:], end[None]]), before, last)
 
         def one(now: Any) -> tuple[Array, Array]:
             states, key, actions, messages, memory, weights = now
@@ -180,8 +242,7 @@ class Simulated:
             rows = np.array(self.influencers)
             return everybody.at[:, rows].set(actual), everybody.at[:, rows].set(marginal)
 
-        messages = trajectory.symbols.get("message")
-        steps = (trajectory.states, trajectory.key, trajectory.symbols["action"], messages, after, weights)
+        steps = (*self._steps(params, policy, trajectory), weights)
         return Imagined(*jax.lax.map(one, steps))
 
     def _alternatives(
@@ -219,14 +280,64 @@ class Simulated:
         flat = jax.lax.map(foresee, tried.reshape(count * size, *actions.shape))
         return flat.reshape(count, size, *flat.shape[1:])
 
+    def _steps(self, params: Params, policy: Policy, trajectory: Trajectory) -> tuple[Any, ...]:
+        """States and chance of the game, actions, messages, and everybody's memory after each step."""
+        if trajectory.states is None:
+            raise ValueError("the simulator needs the game's states: ask the rollout for them")
+        last, before = memories(params.policy, policy, trajectory)
+        after = jax.tree.map(lambda m, end: jnp.concatenate([m[1:], end[None]]), before, last)
+        symbols = trajectory.symbols
+        return trajectory.states, trajectory.key, symbols["action"], symbols.get("message"), after
 
-def _features(policy: Policy, trajectory: Trajectory) -> Float[Array, "g t m d"]:
+    def steps(self, experiment: Experiment, params: Params, trajectory: Trajectory) -> Any:
+        """See `Tabled`: the game's states and chance, what was done, and everybody's memory after it."""
+        return self._steps(params, experiment.policy, trajectory)
+
+    def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
+        """See `Tabled`; uniform for agents that are no influencers."""
+        known = jnp.moveaxis(self._alternatives(params.policy, experiment.policy, *now), 0, 2)
+        shape = (*known.shape[:2], experiment.policy.spec.agents, *known.shape[3:])
+        return jnp.zeros(shape, jnp.float32).at[:, :, np.array(self.influencers)].set(known)
+
+
+def as_read(network: Network, policy: Policy, steps: Any, field: str) -> Imagined:
+    """What every j would do for every symbol of k that it reads: each is the swap of one row of the input product.
+
+    Args:
+        network: the policies' parameters.
+        policy: the definition.
+        steps: of every step, the memories before it, features, observations, and of what is read: the weights of
+            every agent's counterfactual symbols, and its real symbols.
+        field: of the observation, that holds these symbols.
+    """
+    _, _, _, weights, symbols = steps
+
+    def one(now: Any) -> tuple[Array, Array]:
+        memory, features, observation, weights, symbols = now
+        each = [
+            averaged(
+                policy.alternatives(network, memory, features, observation, field=field, slot=slot)["action"],
+                jnp.moveaxis(jnp.roll(weights, -slot, 1), -1, 0),
+                jnp.roll(symbols, -slot, 1),
+            )
+            for slot in range(1, policy.spec.agents)
+        ]
+        # From j with k in slots to pairs k, j.
+        actual, marginal = (jnp.swapaxes(by_pair(jnp.stack(part, 2)), 1, 2) for part in zip(*each, strict=True))
+        return actual, marginal
+
+    numbers = 4 * policy.config.width * symbols[0].size * weights.shape[-1]
+    return Imagined(*over_steps(one, steps, numbers))
+
+
+def features_of(policy: Policy, trajectory: Trajectory) -> Float[Array, "g t m d"]:
+    """The policy's own features of a trajectory, sets of parameters first."""
     if trajectory.features is None:
         raise ValueError("the trajectory has lost its features")
     return policy.trunk.by_group(trajectory.features, 2)
 
 
-def _before(params: Network, policy: Policy, trajectory: Trajectory) -> tuple[Any, Any]:
+def memories(params: Network, policy: Policy, trajectory: Trajectory) -> tuple[Any, Any]:
     """The policies' memories after the trajectory, and before each of its steps."""
-    features = _features(policy, trajectory)
+    features = features_of(policy, trajectory)
     return policy.memories(params, trajectory.memory, features, trajectory.observation, trajectory.start)

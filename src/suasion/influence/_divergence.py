@@ -18,6 +18,8 @@ from suasion.information import jensen_shannon_from_logs, kl_divergence_from_log
 
 Divergence = Literal["kl", "jsd", "pmi"]
 DIVERGENCES: tuple[str, ...] = get_args(Divergence)
+Marginal = Literal["policy", "average"]
+MARGINALS: tuple[str, ...] = get_args(Marginal)
 _CACHED = 1 << 20  # numbers that a core's cache holds
 _SAMPLE = 0x5A  # folded into a step's key for counterfactual samples: far from what the game uses
 
@@ -63,18 +65,28 @@ def divergence(kind: Divergence, imagined: Imagined, realised: Int[Array, "t b j
     return jnp.take_along_axis(actual - marginal, chosen, -1)[..., 0]
 
 
-def weights(trajectory: Trajectory, samples: int = 0) -> Float[Array, "t b n a"]:
-    r"""Weights of every agent's counterfactual actions: its own policy $\pi^k(\tilde a \mid s^k)$.
+def weights(
+    trajectory: Trajectory, samples: int = 0, head: str = "action", marginal: Marginal = "policy"
+) -> Float[Array, "t b n a"]:
+    r"""Weights of every agent's counterfactual symbols: its own policy $\pi^k(\tilde a \mid s^k)$.
 
     (The notes' N(14) writes s^j: a slip.)
 
     Args:
         trajectory: as acted.
-        samples: 0 for the policy itself, an exact sum over all actions; else the frequencies of so many draws from
-            it, the estimate that the paper describes. The action taken, a draw as well, counts with them: what it makes
+        samples: 0 for the policy itself, an exact sum over all symbols; else the frequencies of so many draws from
+            it, the estimate that the paper describes. The symbol taken, a draw as well, counts with them: what it makes
             possible is possible on average.
+        head: of the policy: `action` or `message`.
+        marginal: `policy`, the agent's own policy in its state; or `average`, that policy averaged over the steps and
+            environments of the trajectory: what somebody expects who does not see what the agent sees.
     """
-    logits = trajectory.logits["action"]
+    logits = trajectory.logits[head]
+    if marginal == "average":
+        mean = jnp.mean(jax.nn.softmax(logits), (0, 1), keepdims=True)
+        if not samples:
+            return jnp.broadcast_to(mean, logits.shape)
+        logits = jnp.broadcast_to(jnp.log(mean), logits.shape)
     if not samples:
         return jax.nn.softmax(logits)
 
@@ -82,7 +94,7 @@ def weights(trajectory: Trajectory, samples: int = 0) -> Float[Array, "t b n a"]
         drawn = jax.random.categorical(jax.random.fold_in(key, _SAMPLE), logits, shape=(samples, logits.shape[0]))
         return jnp.mean(jax.nn.one_hot(jnp.concatenate([drawn, taken[None]]), logits.shape[-1]), 0)
 
-    return jax.vmap(jax.vmap(draw))(trajectory.key, logits, trajectory.symbols["action"])
+    return jax.vmap(jax.vmap(draw))(trajectory.key, logits, trajectory.symbols[head])
 
 
 def averaged(

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float
 
 from suasion.agents import Experiment, Params, Trajectory
 from suasion.influence._counterfactual import Foreseen, Simulated
-from suasion.influence._divergence import weights
 from suasion.influence._reward import Influence, influences
 
 
@@ -39,22 +38,32 @@ def measure(experiment: Experiment, params: Params, trajectory: Trajectory) -> M
         params: what it learned.
         trajectory: of `agents.play`: whole episodes with the game's states.
     """
-    policy, everybody = experiment.policy, tuple(range(experiment.game.spec.agents))
-    found = [term for _, term, _ in experiment.rewards.terms if isinstance(term, Influence)]
-    own = None
-    if found:
-        own = _of(found[0], experiment, params, trajectory)
-        term = found[0]
-    else:
-        term = Influence(
-            counterfactual=Simulated(experiment.game, everybody), influencers=everybody, influenced=everybody
-        )
-    if len(policy.stages) > 1:
+    found = _own(experiment)
+    own = None if found is None else _of(found, experiment, params, trajectory)
+    if len(experiment.policy.stages) > 1:
         return Measured(own, None)
+    term = found or _everybody(experiment)
     if own is not None and isinstance(term.counterfactual, Simulated):
         return Measured(own, own)
     exact = dataclasses.replace(term, counterfactual=Simulated(experiment.game, term.influencers))
     return Measured(own, _of(exact, experiment, params, trajectory))
+
+
+def recorded(experiment: Experiment) -> Influence | None:
+    """The influence that records of episodes hold: that of the experiment's own reward where it has one, else the exact
+    one of everybody on everybody; None where neither can be known.
+    """
+    found = _own(experiment)
+    return found if found or len(experiment.policy.stages) > 1 else _everybody(experiment)
+
+
+def _own(experiment: Experiment) -> Influence | None:
+    return next((term for _, term, _ in experiment.rewards.terms if isinstance(term, Influence)), None)
+
+
+def _everybody(experiment: Experiment) -> Influence:
+    agents = tuple(range(experiment.game.spec.agents))
+    return Influence(counterfactual=Simulated(experiment.game, agents), influencers=agents, influenced=agents)
 
 
 def _of(term: Influence, experiment: Experiment, params: Params, trajectory: Trajectory) -> Float[Array, "t e k j"]:
@@ -65,5 +74,5 @@ def _of(term: Influence, experiment: Experiment, params: Params, trajectory: Tra
         memory = model.initial(policy, trajectory.start.shape[1])
         _, foreseen = model.observe(params.auxiliary[name], memory, params.policy, policy, trajectory)
         trajectory = trajectory._replace(auxiliary={name: foreseen})
-    imagined = term.counterfactual.imagine(params, policy, trajectory, weights(trajectory, term.samples))
+    imagined = term.counterfactual.imagine(params, policy, trajectory, term.weights(trajectory))
     return influences(term, policy, trajectory, imagined)

@@ -128,9 +128,8 @@ class ModelOfOthers(AuxiliaryLoss):
         last, before = trunk.memories(auxiliary.core, memory, features, observation, trajectory.start)
 
         def one(now: Any) -> tuple[Array, Array]:
-            memory, features, observation, weights, chosen = now
-            y = trunk.alternatives(auxiliary.core, memory, features, observation, field="current_actions", slot=_OWN)
-            logits = self._logits(auxiliary, policy, y)
+            *read, weights, chosen = now
+            logits = self._each_action(auxiliary, policy, *read)
             return averaged(logits, jnp.moveaxis(weights, -1, 0)[..., None], chosen[..., None])
 
         # The gates of all alternatives of all steps would not fit into any cache.
@@ -139,6 +138,50 @@ class ModelOfOthers(AuxiliaryLoss):
         steps = (before, jnp.moveaxis(features, 1, 0), observation, weights(trajectory), trajectory.symbols["action"])
         actual, marginal = over_steps(one, steps, numbers)
         return last, Imagined(by_pair(actual), by_pair(marginal))
+
+    def steps(self, auxiliary: ModelNetwork, memory: Memory, policy: Policy, trajectory: Trajectory) -> Any:
+        """What `foresee` needs of every step: memory, the policies' features where shared, and what is read.
+
+        Args:
+            auxiliary: the models' parameters.
+            memory: before the first step.
+            policy: the definition.
+            trajectory: with features.
+
+        Returns:
+            a tree of arrays [t, b, ...].
+        """
+        shared = None if trajectory.features is None else policy.trunk.by_group(trajectory.features, 2)
+        features = self._features(auxiliary, policy, trajectory.observation, shared)
+        observation = self._observation(trajectory)
+        _, before = self.trunk(policy).memories(auxiliary.core, memory, features, observation, trajectory.start)
+        return before, trajectory.features, observation
+
+    def foresee(self, auxiliary: ModelNetwork, policy: Policy, now: Any) -> Float[Array, "c b n o a"]:
+        """Logits of every other agent's next action under each own action, in one step.
+
+        Args:
+            auxiliary: the models' parameters.
+            policy: the definition.
+            now: one step of `steps`.
+        """
+        memory, shared, observation = now
+        shared = None if shared is None else policy.trunk.by_group(shared, 2)
+        features = self._features(auxiliary, policy, observation, shared)
+        return self._each_action(auxiliary, policy, memory, features, observation)
+
+    def _each_action(
+        self,
+        auxiliary: ModelNetwork,
+        policy: Policy,
+        memory: Memory,
+        features: Float[Array, "g m d"],
+        observation: Observation,
+    ) -> Float[Array, "c b n o a"]:
+        """The same from the models' own features."""
+        trunk = self.trunk(policy)
+        y = trunk.alternatives(auxiliary.core, memory, features, observation, field="current_actions", slot=_OWN)
+        return self._logits(auxiliary, policy, y)
 
     def loss(
         self,
@@ -195,8 +238,8 @@ class ModelOfOthers(AuxiliaryLoss):
         auxiliary: ModelNetwork,
         policy: Policy,
         observation: Observation,
-        shared: Float[Array, "g t m f"] | None,
-    ) -> Float[Array, "g t m d"]:
+        shared: Float[Array, "g *t m f"] | None,
+    ) -> Float[Array, "g *t m d"]:
         if auxiliary.encoder is not None:
             return self.trunk(policy).features(auxiliary.encoder, observation)
         if shared is None:

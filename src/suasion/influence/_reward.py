@@ -15,13 +15,13 @@ from jaxtyping import Array, Bool, Float
 
 from suasion.agents import Metric, Paid, Params, Ratio, RewardTerm, Trajectory
 from suasion.influence._counterfactual import Counterfactual
-from suasion.influence._divergence import Divergence, Imagined, divergence, weights
+from suasion.influence._divergence import Divergence, Imagined, Marginal, divergence, weights
 from suasion.networks import Policy, pairs_by_agent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Influence(RewardTerm):
-    """Pays influencers, in nats a step, for what their actions change in what others do.
+    """Pays influencers, in nats a step, for what their actions or messages change in what others do.
 
     Attributes:
         counterfactual: how it is known what others would have done.
@@ -30,7 +30,8 @@ class Influence(RewardTerm):
         influenced: agents on whom it counts.
         visible_only: only on agents that the influencer sees at the time.
         to_influenced: agents are paid the influence of others on them as well.
-        samples: 0 for exact marginals over all own actions, else drawn counterfactual actions.
+        samples: 0 for exact marginals over all own symbols, else drawn counterfactual ones.
+        marginal: over what an influencer would have done in its state (`policy`), or does on average (`average`).
         landmarks: events of the game before, at and after which influence is told apart in the metrics.
     """
 
@@ -41,6 +42,7 @@ class Influence(RewardTerm):
     visible_only: bool = False
     to_influenced: bool = False
     samples: int = 0
+    marginal: Marginal = "policy"
     landmarks: tuple[str, ...] = ()
 
     def initial(self, environments: int) -> dict[str, Bool[Array, " b"]]:
@@ -49,7 +51,7 @@ class Influence(RewardTerm):
 
     def __call__(self, memory: Any, params: Params, policy: Policy, trajectory: Trajectory) -> Paid:
         """Influence of every influencer; its mean on each agent, and before, at and after the game's landmarks."""
-        imagined = self.counterfactual.imagine(params, policy, trajectory, weights(trajectory, self.samples))
+        imagined = self.counterfactual.imagine(params, policy, trajectory, self.weights(trajectory))
         pairs = influences(self, policy, trajectory, imagined)
         exerted = jnp.sum(pairs, -1)
         stream = exerted + jnp.sum(pairs, -2) if self.to_influenced else exerted
@@ -63,7 +65,11 @@ class Influence(RewardTerm):
                 f"{when}_{name}": Ratio.where(jnp.broadcast_to(where[..., None], exerted.shape), exerted, (0, 1))
                 for when, where in phase.items()
             }
-        return Paid(passed, {"action": stream}, metrics)
+        return Paid(passed, {self.counterfactual.head: stream}, metrics)
+
+    def weights(self, trajectory: Trajectory) -> Float[Array, "t b n c"]:
+        """Of every agent's counterfactual symbols; see `weights`."""
+        return weights(trajectory, self.samples, self.counterfactual.head, self.marginal)
 
 
 def influences(term: Influence, policy: Policy, trajectory: Trajectory, imagined: Imagined) -> Float[Array, "t b k j"]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
 import re
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from suasion.agents import (
-    TERMS,
     Experiment,
     LearnerConfig,
     Rewards,
@@ -29,10 +28,11 @@ from suasion.agents import (
     write_weight,
 )
 from suasion.games import Game, catalogue, make
-from suasion.influence import InfluenceConfig
+from suasion.influence import MODES, InfluenceConfig
 from suasion.networks import Policy, PolicyConfig
-from suasion.runs._plain import ConfigError, from_plain, read_schedule, to_plain
+from suasion.runs._plain import ConfigError, from_plain, read_schedule, read_weight, to_plain
 from suasion.runs._presets import preset
+from suasion.runs._terms import INFLUENCE, Term, nearest, read_term, split_reward
 
 LARGEST_SEED = 2**31 - 1
 _COMMON = ("name", "size", "variant", "agents", "view", "horizon", "map")
@@ -55,14 +55,16 @@ class RunConfig:
         policy: the network.
         learner: how the agents learn.
         influence: how influence is measured; None for not at all. Its reward term is called `influence`.
-        rewards: name and weight of each reward term; a weight in its written form (see `parse_weight`).
+        rewards: each reward term and its weight in their written forms (see `_terms`, `parse_weight`); the parameters
+            of terms are filled in.
         steps: environment steps to train for, over all environments; rounded up to whole rows of metrics.
         log_every: updates in one row of metrics.
         seed: of all chance, 0 to 2^31 - 1.
 
     Raises:
         ConfigError: a number out of range, a game that is not in the catalogue, a map of one line (a path), an unknown
-            reward term (the nearest name is offered), a weight that cannot be read, a trigger that can never fire.
+            reward term or parameter (the nearest name is offered), a weight that cannot be read, a trigger that can
+            never fire.
     """
 
     game: str
@@ -94,6 +96,7 @@ class RunConfig:
         if self.map is not None and "\n" not in self.map:
             raise ConfigError(f"map is {self.map[:80]!r}: the text of a map has several lines, and a path is none")
         _check_options(tuple(name for name, _ in self.options))
+        object.__setattr__(self, "rewards", tuple((str(read_term(term)), weight) for term, weight in self.rewards))
         _check_triggers(_reward_terms(self.rewards, self.influence), self.updates)
 
     @property
@@ -156,14 +159,14 @@ def on_the_clock(config: RunConfig, fired: Sequence[int]) -> RunConfig:
         return Schedule(((0, first), *((begin + step, value) for step, value in schedule.points)))
 
     rewards = []
-    for name, weight in terms:
+    for term, weight in terms:
         each = tuple(clocked(one) for one in weight) if isinstance(weight, tuple) else clocked(weight)
-        rewards.append((name, write_weight(each)))
+        rewards.append((str(term), write_weight(each)))
     return dataclasses.replace(config, rewards=tuple(rewards))
 
 
 SIZED = ("harvest", "cleanup")
-INFLUENCE = "influence"  # name of the reward term
+MESSAGE = "extrinsic-message"  # of the one that pays messages alone
 
 
 def configure(
@@ -195,7 +198,7 @@ def configure(
         view: side of the square view in cells, odd.
         horizon: steps of an episode.
         options: further numbers that the game takes, by name.
-        rewards: `name=weight` each, such as `extrinsic=1`; none for the preset's.
+        rewards: `term=weight` each, such as `extrinsic=1` or `inequity(envy=5)=1`; none for the preset's.
         steps: environment steps to train for.
         log_every: updates in one row of metrics.
         seed: of all chance.
@@ -258,11 +261,13 @@ def build(config: RunConfig) -> Experiment:
         ValueError: a policy that does not fit the game.
     """
     game, influence = build_game(config), config.influence
+    _check_messages(config)
     terms: list[tuple[str, RewardTerm, Weight]] = []
-    for name, weight in _reward_terms(config.rewards, influence):
+    for term, weight in _reward_terms(config.rewards, influence):
         if isinstance(weight, tuple) and len(weight) != game.spec.agents:
-            raise ConfigError(f"reward {name}: {len(weight)} weights for {game.spec.agents} agents")
-        terms.append((name, TERMS[name]() if name in TERMS else influence.term(game), weight))  # type: ignore[union-attr]
+            raise ConfigError(f"reward {term.name}: {len(weight)} weights for {game.spec.agents} agents")
+        made = influence.term(game) if influence and term.name == INFLUENCE else term.make(game)
+        terms.append((term.name, made, weight))
     return Experiment(
         game=game,
         policy=Policy(spec=game.spec, config=config.policy, stages=influence.stages(game.spec) if influence else ()),
@@ -271,6 +276,16 @@ def build(config: RunConfig) -> Experiment:
         auxiliary=influence.auxiliary() if influence else (),
         states=influence is not None and influence.mode == "simulator",
     )
+
+
+def _check_messages(config: RunConfig) -> None:
+    """Messages are paid only where there are any."""
+    if config.policy.vocabulary:
+        return
+    if config.influence is not None and config.influence.mode == "communication":
+        raise ConfigError("influence by communication needs messages: vocabulary is 0, must be 2 or more")
+    if any(name == MESSAGE for name, _ in config.rewards):
+        raise ConfigError(f"reward {MESSAGE} pays messages, but there are none: vocabulary is 0")
 
 
 def _check_metrics(experiment: Experiment) -> None:
@@ -327,25 +342,17 @@ def _replaced(start: Any, changes: Mapping[str, Any]) -> Any:
     """A dataclass with some fields changed; schedules may come as text."""
     fields = {}
     known = [field.name for field in dataclasses.fields(start)]
+    hints = typing.get_type_hints(type(start))
     for name, value in changes.items():
         if name not in known:
-            raise ConfigError(f"{type(start).__name__} has no field {name!r}{_nearest(name, known)}")
-        schedule = isinstance(getattr(start, name), Schedule) and isinstance(value, str)
-        fields[name] = read_schedule(value, name.replace("_", "-")) if schedule else value
+            raise ConfigError(f"{type(start).__name__} has no field {name!r}{nearest(name, known)}")
+        reader = {Schedule: read_schedule, Weight: read_weight}.get(hints[name]) if isinstance(value, str) else None
+        fields[name] = value if reader is None else reader(value, name.replace("_", "-"))
     return dataclasses.replace(start, **fields)
 
 
 def _optimiser(start: LearnerConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {"optimiser": _replaced(start.optimiser, changes)}
-
-
-def _split_reward(text: str) -> tuple[str, str]:
-    name, equals, weight = text.partition("=")
-    if not equals or not name.strip() or not weight.strip():
-        raise ConfigError(
-            f"reward {text!r}: write NAME=WEIGHT, such as extrinsic=1; names are {', '.join((*TERMS, INFLUENCE))}"
-        )
-    return name.strip(), weight.strip()
 
 
 def _influence(
@@ -356,7 +363,7 @@ def _influence(
             raise ConfigError("a model of others is part of an experiment with influence: give its mode")
         return None
     if "mode" not in changes:
-        raise ConfigError("influence needs a mode: basic, model or simulator")
+        raise ConfigError(f"influence needs a mode: {', '.join(MODES)}")
     first = start or InfluenceConfig(mode=changes["mode"])
     given = dict(model or {})
     known = {field.name for field in dataclasses.fields(first.model.optimiser)}
@@ -369,13 +376,13 @@ def _influence(
 
 def _rewards(given: Sequence[str], start: tuple[tuple[str, str], ...], influence: bool) -> tuple[tuple[str, str], ...]:
     """What was given or the preset's; influence that nobody named is measured and not paid."""
-    rewards = tuple(_split_reward(reward) for reward in given) or start
+    rewards = tuple(split_reward(reward) for reward in given) or start
     if influence and all(name != INFLUENCE for name, _ in rewards):
         rewards += ((INFLUENCE, "0"),)
     return rewards
 
 
-def _check_triggers(terms: tuple[tuple[str, Weight], ...], updates: int) -> None:
+def _check_triggers(terms: tuple[tuple[Term, Weight], ...], updates: int) -> None:
     for trigger in triggers(tuple(weight for _, weight in terms)):
         if trigger.updates > updates and trigger.latest is None:
             raise ConfigError(
@@ -386,22 +393,21 @@ def _check_triggers(terms: tuple[tuple[str, Weight], ...], updates: int) -> None
 
 def _reward_terms(
     rewards: tuple[tuple[str, str], ...], influence: InfluenceConfig | None
-) -> tuple[tuple[str, Weight], ...]:
-    """The weights, read."""
+) -> tuple[tuple[Term, Weight], ...]:
+    """Terms and weights, read."""
     if not rewards:
         raise ConfigError("no reward term: agents without a reward learn nothing")
-    names = [name for name, _ in rewards]
+    read = [(read_term(term), weight) for term, weight in rewards]
+    names = [term.name for term, _ in read]
     terms = []
-    for name, text in rewards:
+    for term, text in read:
+        name = term.name
         if name == INFLUENCE and influence is None:
-            raise ConfigError("reward influence needs a mode of influence: basic, model or simulator")
-        known = (*TERMS, INFLUENCE)
-        if name not in known:
-            raise ConfigError(f"unknown reward {name!r}{_nearest(name, known)}; rewards are {', '.join(known)}")
+            raise ConfigError(f"reward influence needs a mode of influence: {', '.join(MODES)}")
         if names.count(name) > 1:
             raise ConfigError(f"reward {name} is given {names.count(name)} times")
         try:
-            terms.append((name, parse_weight(text)))
+            terms.append((term, parse_weight(text)))
         except ValueError as error:
             raise ConfigError(f"reward {name}: {error}") from error
         if name == INFLUENCE and influence is not None and not influence.negative:
@@ -419,12 +425,12 @@ def _check_not_negative(weight: Weight) -> None:
                 )
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    found = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
-
-
 def _slug(rewards: tuple[tuple[str, str], ...]) -> str:
-    """`extrinsic`, or `extrinsic0.5-shared0.5` where weights are not 1."""
-    parts = [name if parse_weight(text) == parse_weight("1") else f"{name}{text}" for name, text in rewards]
+    """`extrinsic`, `extrinsic0.5-shared0.5` where weights are not 1, `inequity-envy0.0` where parameters are given."""
+    parts = []
+    for term, text in rewards:
+        brief = read_term(term).brief
+        words = re.sub(r"[(,]", "-", brief).replace("=", "").removesuffix(")")
+        between = "-" if words != brief else ""
+        parts.append(words if parse_weight(text) == parse_weight("1") else f"{words}{between}{text}")
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts))

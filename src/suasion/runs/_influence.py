@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from suasion.games import Spec
-from suasion.influence import behaviour, measure, phases
-from suasion.records import Episode
-from suasion.runs._play import LoadedRun, load_run, played_run, records
+from suasion.influence import Communication, behaviour, communication, measure, phases, tabled
+from suasion.records import Episode, RecordError
+from suasion.runs._play import LoadedRun, episode_path, load_run, played_run, records
+from suasion.runs._tables import Tables
 
 _measure = jax.jit(measure, static_argnums=0)
 
@@ -24,17 +25,27 @@ class Observed:
 
     Attributes:
         episodes: records, with the influence of every agent on every other: as the run's own reward sees it where it
-            has one, and exactly.
+            has one, and exactly; and with what others would have done in the most influential moments.
         measures: of each episode by name, see `docs/influence.md`; None where undefined.
         titles: of the measures, with their units.
+        communication: how agents that send messages use them; None without messages.
     """
 
     episodes: tuple[Episode, ...]
     measures: tuple[dict[str, float | None], ...]
     titles: dict[str, str]
+    communication: Communication | None = None
 
 
-def observe_run(run: LoadedRun | str | Path, *, episodes: int = 32, seed: int = 0, greedy: bool = False) -> Observed:
+def observe_run(
+    run: LoadedRun | str | Path,
+    *,
+    episodes: int = 32,
+    seed: int = 0,
+    greedy: bool = False,
+    counterfactuals: bool = False,
+    force: bool = False,
+) -> Observed:
     """Play whole episodes with the agents of a run and measure how they influence each other.
 
     Args:
@@ -42,13 +53,20 @@ def observe_run(run: LoadedRun | str | Path, *, episodes: int = 32, seed: int = 
         episodes: how many.
         seed: of all chance in them.
         greedy: the most probable action instead of a sampled one. Influence that rests on chance is then not shown.
+        counterfactuals: also write what others would have done in all moments, a file (see `Counterfactuals`) for each
+            episode, beside its record.
+        force: replace such files.
 
     Raises:
-        RecordError: see `load_run`.
+        RecordError: see `load_run`; or such a file is there and `force` is not given.
         ConfigError: a number out of range.
         ValueError: a game without a time limit.
+        OSError: the disk refused.
     """
     opened = run if isinstance(run, LoadedRun) else load_run(run)
+    beside = [counterfactuals_path(opened, seed, number) for number in range(episodes)] if counterfactuals else []
+    if not force and (there := next((path for path in beside if path.exists()), None)):
+        raise RecordError(f"{there}: exists; --force replaces it")
     played = played_run(opened, episodes=episodes, seed=seed, greedy=greedy)
     found = jax.device_get(_measure(opened.experiment, opened.learner.params, played.trajectory))
     spec, start = opened.experiment.game.spec, played.trajectory.start
@@ -64,7 +82,26 @@ def observe_run(run: LoadedRun | str | Path, *, episodes: int = 32, seed: int = 
         kept.append(dataclasses.replace(episode, influence=influence, simulated=simulated))
         here = jax.tree.map(lambda where: where[:, k], around)  # noqa: B023  used at once
         measures.append(_measures(spec, kept[-1], here, paid=own is not None))
-    return Observed(episodes=tuple(kept), measures=tuple(measures), titles=_titles(spec, measures))
+    if tabled(opened.experiment) is not None and any(episode.influence is not None for episode in kept):
+        tables = Tables(opened, played)
+        kept = tables.with_moments(kept)
+        for number, path in enumerate(beside):
+            path.parent.mkdir(exist_ok=True)
+            tables.write(path, kept[number], number)
+    elif beside:
+        raise RecordError(f"{opened.path}: its influence has no tables of what others would have done")
+    symbols = opened.config.policy.vocabulary
+    return Observed(
+        episodes=tuple(kept),
+        measures=tuple(measures),
+        titles=_titles(spec, measures),
+        communication=communication(kept, symbols=symbols, seed=seed) if symbols else None,
+    )
+
+
+def counterfactuals_path(run: LoadedRun, seed: int, number: int) -> Path:
+    """Where all counterfactuals of an episode of a run lie."""
+    return episode_path(run, seed, number).with_suffix(".counterfactuals")
 
 
 def _measures(

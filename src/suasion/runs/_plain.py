@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from suasion.agents import Schedule, parse_weight, write_weight
+from suasion.agents import Schedule, Weight, parse_weight, write_weight
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def to_plain(value: Any, place: str = "configuration") -> Any:
     Raises:
         ConfigError: a value that has no such form.
     """
-    if isinstance(value, Schedule):
+    if isinstance(value, Schedule) or (value and isinstance(value, tuple) and isinstance(value[0], Schedule)):
         return write_weight(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
@@ -70,6 +70,8 @@ def from_plain(kind: type[T], value: Any, place: str = "configuration") -> T:
 
 def _read(kind: Any, value: Any, place: str) -> Any:
     """A value of an annotated type."""
+    if kind == Weight:
+        return read_weight(value, place)
     origin = typing.get_origin(kind)
     if origin is types.UnionType or origin is typing.Union:
         if value is None:
@@ -115,18 +117,27 @@ def _read_plain(kind: Any, value: Any, place: str) -> Any:
     return value
 
 
+def read_weight(text: Any, place: str) -> Weight:
+    """A schedule, or one for each agent, from its written form.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if not isinstance(text, str):
+        raise ConfigError(f"{place} is {_short(text)}, not the text of a schedule")
+    try:
+        return parse_weight(text)
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
 def read_schedule(text: Any, place: str) -> Schedule:
     """One schedule for all agents from its written form.
 
     Raises:
         ConfigError: it cannot be read, or differs between agents.
     """
-    if not isinstance(text, str):
-        raise ConfigError(f"{place} is {_short(text)}, not the text of a schedule")
-    try:
-        schedule = parse_weight(text)
-    except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from error
+    schedule = read_weight(text, place)
     if not isinstance(schedule, Schedule):
         raise ConfigError(f"{place} is {text!r}: one schedule for all agents is wanted, without /")
     return schedule

@@ -111,13 +111,17 @@ def write_episodes(run: LoadedRun, episodes: Sequence[Episode]) -> list[Path]:
     Raises:
         OSError: the disk refused.
     """
-    folder = RunPaths(run.path).episodes
-    folder.mkdir(exist_ok=True)
+    RunPaths(run.path).episodes.mkdir(exist_ok=True)
     paths = []
     for number, episode in enumerate(episodes):
-        paths.append(folder / f"step-{episode.step:012d}-seed-{episode.seed}-{number}.suasion")
+        paths.append(episode_path(run, episode.seed, number))
         write_episode(paths[-1], episode)
     return paths
+
+
+def episode_path(run: LoadedRun, seed: int, number: int) -> Path:
+    """Where an episode of a run lies."""
+    return RunPaths(run.path).episodes / f"step-{run.step:012d}-seed-{seed}-{number}.suasion"
 
 
 def measures(episodes: Sequence[Episode]) -> list[dict[str, Measure]]:

@@ -43,7 +43,10 @@ def preset(game: str, size: str = "small", mode: str | None = None) -> Preset:
         mode: of influence; None for none.
     """
     start = _PRESETS.get((game, size), _PRESETS.get((game, "small"), _matrix))()
-    return start if mode is None else _INFLUENCE.get(game, _influence)(start, mode)
+    if mode is None:
+        return start
+    recipe = _influence if mode == "communication" else _INFLUENCE.get(game, _influence)
+    return recipe(start, mode)
 
 
 def _influence(start: Preset, mode: str) -> Preset:
@@ -51,6 +54,8 @@ def _influence(start: Preset, mode: str) -> Preset:
     config = InfluenceConfig(mode=mode, model=ModelConfig(encoder="shared", width=start.policy.width))  # type: ignore[arg-type]
     # A model of others knows what they did last; so must the policy that is to use it (Jaques et al. 2019).
     policy = dataclasses.replace(start.policy, last_actions=start.policy.last_actions or mode == "model")
+    if mode == "communication" and not policy.vocabulary:
+        policy = dataclasses.replace(policy, vocabulary=4)
     return dataclasses.replace(
         start, influence=config, policy=policy, rewards=(("extrinsic", "1"), ("influence", "0.1"))
     )
@@ -65,8 +70,8 @@ def _box_influence(start: Preset, mode: str) -> Preset:
     -log p, without bound; by the Jensen-Shannon divergence no such wait is worth more than 1.04 nats. As apples fade in
     the weight falls to 38, so that a wait is worth no more than there is to eat; with 25, agents close the box again.
     The rate falls to a quarter: with a steady one a chance change of the trapped agent's habits ends, some hundred
-    thousand steps later, in a step of the free one that is too large, and the box stays shut. The model of others is its
-    own network, five times faster than the policy.
+    thousand steps later, in a step of the free one that is too large, and the box stays shut. The model of others is
+    its own network, five times faster than the policy.
     """
     model = ModelConfig(encoder="classes", hidden=(64,), width=64, optimiser=Optimiser(learning_rate=constant(1e-2)))
     config = InfluenceConfig(
@@ -139,11 +144,35 @@ def _matrix() -> Preset:
 
 
 def _recall() -> Preset:
-    # A view is one symbol. No last actions: one's own last answer would be a memory outside the core.
+    # A view is one symbol. No last actions: one's own last answer would be a memory outside the core. An answer is paid
+    # at once and changes nothing: with a discount of 0 the advantage is the reward itself, not the luck of later ones.
     return Preset(
         policy=PolicyConfig(encoder="classes", hidden=(32,), width=64),
-        learner=LearnerConfig(steps=40, staggered=False, optimiser=Optimiser(learning_rate=constant(3e-3))),
+        learner=LearnerConfig(
+            steps=40, discount=0.0, staggered=False, optimiser=Optimiser(learning_rate=constant(3e-3))
+        ),
         steps=384_000,
+    )
+
+
+def _signalling() -> Preset:
+    # No last actions: the seeing agent's own action would be a message outside the channel. A symbol matters for one
+    # step: what comes later is noise to a message.
+    rate = Optimiser(learning_rate=constant(5e-3))
+    return Preset(
+        policy=PolicyConfig(encoder="classes", hidden=(32,), width=32),
+        learner=LearnerConfig(steps=40, staggered=False, discount=0.5, optimiser=rate),
+        steps=160_000,
+    )
+
+
+def _t_maze() -> Preset:
+    # An update is one whole episode of every environment. One of its steps at most is paid, so that it tells little:
+    # small steps on it, and more of them, find the cue in half the episodes.
+    return Preset(
+        policy=PolicyConfig(encoder="classes", hidden=(32,), width=64),
+        learner=LearnerConfig(steps=20, epochs=4, staggered=False, optimiser=Optimiser(learning_rate=constant(1e-3))),
+        steps=192_000,
     )
 
 
@@ -154,6 +183,8 @@ _PRESETS: dict[tuple[str, str], Callable[[], Preset]] = {
     ("cleanup", "paper"): _paper_cleanup,
     ("box-trapped", "small"): _box_trapped,
     ("recall", "small"): _recall,
+    ("signalling", "small"): _signalling,
+    ("t-maze", "small"): _t_maze,
 }
 
 _INFLUENCE: dict[str, Callable[[Preset, str], Preset]] = {"box-trapped": _box_influence}
