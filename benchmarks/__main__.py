@@ -12,7 +12,7 @@ from benchmarks import _report as report
 from benchmarks import (
     box,
     coordination,
-    dilemmas,
+    cores,
     environment,
     figure63,
     history,
@@ -22,6 +22,7 @@ from benchmarks import (
     planning,
     reliability,
     sequence,
+    signalling,
     start,
     statespace,
     td,
@@ -44,13 +45,14 @@ BENCHMARKS: dict[str, ModuleType] = {
     "history": history,
     "td": td,
     "sequence": sequence,
+    "cores": cores,
     "figure63": figure63,
     "box": box,
     "coordination": coordination,
-    "dilemmas": dilemmas,
+    "signalling": signalling,
 }
 # Minutes and more: only by name.
-LONG = ("box", "coordination", "dilemmas", "planning", "statespace", "particles", "td", "figure63")
+LONG = ("box", "coordination", "cores", "planning", "signalling", "statespace", "particles", "td", "figure63")
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 

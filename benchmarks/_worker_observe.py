@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks._measure import arguments, tell
+
+if TYPE_CHECKING:
+    from suasion.influence import Talk
 
 
 def main() -> None:
@@ -22,7 +26,19 @@ def main() -> None:
         for measure in seen.measures[0]:
             defined = [each[measure] for each in seen.measures if each[measure] is not None]
             figures[name][measure] = sum(defined) / len(defined) if defined else None
+        if seen.communication is not None:
+            figures[name] |= _talk(seen.communication.everywhere)
     tell(**figures)
+
+
+def _talk(found: Talk) -> dict[str, float | None]:
+    """Consistency and coordination with the 95th percentile of their nulls."""
+    figures: dict[str, float | None] = {}
+    for name in ("consistency", "message_action", "action_action"):
+        one = getattr(found, name)
+        figures[name] = one.value
+        figures[f"{name}_null"] = None if one.null is None else one.null.null_95
+    return figures
 
 
 if __name__ == "__main__":

@@ -24,10 +24,15 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from suasion import __version__
+from suasion._communication_table import communication_table
 from suasion._learn_command import Learn
 from suasion._models import Convert, Solve
 from suasion._report_command import Replay, Report
+from suasion._reproduce_command import Reproduce
+from suasion._sequence_command import Sequence as SequenceTask
 from suasion._statespace_command import Filter, FitModel, Forecast, Smooth
+from suasion._study_command import Study
+from suasion._watch_command import Watch
 
 if TYPE_CHECKING:
     from suasion.runs import LoadedRun, RunConfig
@@ -77,6 +82,8 @@ class NetworkOptions:
     """One network for all agents, rather than one each."""
     last_actions: Annotated[Literal["yes", "no"] | None, arg(metavar="{yes,no}", help_behavior_hint=_PRESET)] = None
     """Whether agents see what all did in the step before."""
+    vocabulary: Whole = None
+    """Symbols of a message that every agent sends in each step and all read in the next; 0 for no messages."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,10 @@ class LearningOptions:
     """Of Adam."""
     entropy: Timetable = None
     """Weight of the entropy bonus, which keeps agents trying."""
+    message_entropy: Timetable = None
+    """Of messages: weight of their entropy bonus."""
+    message_weight: Number = None
+    """Of messages: weight of their loss beside that of actions."""
     discount: Number = None
     """What a reward one step later is worth, 0 to 1."""
     lambda_: Annotated[Number, arg(name="lambda")] = None
@@ -114,11 +125,12 @@ class InfluenceOptions:
     """Rewards for influencing others; their weight is that of --reward influence=SCHEDULE. Agents count from 0."""
 
     influence: Annotated[
-        Literal["basic", "model", "simulator"] | None,
-        arg(metavar="{basic,model,simulator}", help_behavior_hint="(default: none)"),
+        Literal["basic", "communication", "model", "simulator"] | None,
+        arg(metavar="{basic,communication,model,simulator}", help_behavior_hint="(default: none)"),
     ] = None
-    """How it is known what others would have done: `basic`: they see influencers act first; `model`: every agent
-    learns a model of the others; `simulator`: the game is played again for every action."""
+    """How it is known what others would have done: `basic`: they see influencers act first; `communication`: they
+    read messages, and messages are paid; `model`: every agent learns a model of the others; `simulator`: the game is
+    played again for every action."""
     divergence: Annotated[
         Literal["kl", "jsd", "pmi"] | None, arg(metavar="{kl,jsd,pmi}", help_behavior_hint=_PRESET)
     ] = None
@@ -132,7 +144,12 @@ class InfluenceOptions:
     to_influenced: bool = False
     """Pay agents the influence of others on them as well."""
     samples: Whole = None
-    """Counterfactual actions to draw; 0 for an exact sum over all."""
+    """Counterfactual symbols to draw; 0 for an exact sum over all."""
+    marginal: Annotated[
+        Literal["policy", "average"] | None, arg(metavar="{policy,average}", help_behavior_hint=_PRESET)
+    ] = None
+    """With what an influencer's choice is compared: what its policy would have chosen in its state, or chooses on
+    average."""
     negative: bool = False
     """Allow negative weights: agents are paid for not influencing."""
     model_encoder: Annotated[
@@ -159,9 +176,11 @@ class Train:
     game: Positional[Annotated[str, arg(metavar="GAME")]]
     """A name (`suasion games` lists them), or the file of a map or of a payoff table."""
     reward: Annotated[tuple[str, ...], arg(metavar="NAME=SCHEDULE"), UseAppendAction] = ()
-    """What agents are paid: extrinsic=1 (the own reward; if left out), shared=1 (the mean of all) or, with
-    --influence, influence=10; several add up. One weight for each agent: extrinsic=1/1/0. A weight that waits:
-    when(METRIC>=NUMBER,UPDATES):0@0,1@0."""
+    """What agents are paid: extrinsic=1 (the own reward; if left out), shared=1 (the mean of all), or, with
+    --influence, influence=10; several add up. Rewards that look at others: inequity, prosocial, orientation, exchange,
+    with parameters "inequity(envy=5)=1" (quote them). Of messages alone extrinsic-message, of actions alone
+    extrinsic-action. One weight for each agent: extrinsic=1/1/0. A weight that waits:
+    when(METRIC>=NUMBER,UPDATES):0@0,1@0, or no longer than a step: when(METRIC>=NUMBER,UPDATES,STEP):0@0,1@0."""
     seed: int = 0
     """Of all chance; of the first run if there are several."""
     seeds: int = 1
@@ -222,6 +241,7 @@ class Train:
             visible_only=social.visible_only or None,
             to_influenced=social.to_influenced or None,
             samples=social.samples,
+            marginal=social.marginal,
             negative=social.negative or None,
         )
         if influence and social.influence is None:
@@ -250,12 +270,15 @@ class Train:
                 width=network.width,
                 shared=network.shared or None,
                 last_actions=None if network.last_actions is None else network.last_actions == "yes",
+                vocabulary=network.vocabulary,
             ),
             learner=_given(
                 algorithm=learning.algorithm,
                 environments=learning.environments,
                 steps=learning.rollout,
                 entropy_weight=learning.entropy,
+                message_entropy_weight=learning.message_entropy,
+                message_weight=learning.message_weight,
                 discount=learning.discount,
                 lambda_=learning.lambda_,
                 epochs=learning.epochs,
@@ -353,7 +376,8 @@ class Influence:
     """Say who influenced whom: play episodes with the agents of a run and measure it, in nats.
 
     Influence is measured as the run's own reward sees it, where it has one, and exactly, by playing every step again
-    for every action. The episodes are kept in the run, with the influence of every agent on every other in each step.
+    for every action. The episodes are kept in the run, with the influence of every agent on every other in each step,
+    and what the others would have done in the 100 most influential moments.
     """
 
     folder: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -364,6 +388,10 @@ class Influence:
     """Of all chance in them."""
     greedy: bool = False
     """Take the most probable actions instead of drawing them."""
+    all_counterfactuals: bool = False
+    """Also keep what the others would have done in all moments: a file beside the record of each episode."""
+    force: bool = False
+    """Replace such files."""
 
     def run(self) -> int:
         """Play, measure, keep, and print a table."""
@@ -372,9 +400,18 @@ class Influence:
         from suasion.viewing import measures_table
 
         run = _opened(self.folder)
-        seen = observe_run(run, episodes=self.episodes, seed=self.seed, greedy=self.greedy)
+        seen = observe_run(
+            run,
+            episodes=self.episodes,
+            seed=self.seed,
+            greedy=self.greedy,
+            counterfactuals=self.all_counterfactuals,
+            force=self.force,
+        )
         write_episodes(run, seen.episodes)
         table = measures_table(seen.measures, seen.titles)
+        if seen.communication is not None:
+            table += "\n" + communication_table(seen.communication)
         path = run.path / ("influence-greedy.md" if self.greedy else "influence.md")
         write_whole(path, [table.encode()])
         print(table)
@@ -568,13 +605,17 @@ COMMANDS: dict[str, Any] = {
     "plot": Plot,
     "render": Render,
     "report": Report,
+    "reproduce": Reproduce,
     "replay": Replay,
+    "watch": Watch,
     "influence": Influence,
     "evaluate": Evaluate,
     "runs": Runs,
     "export": Export,
     "games": Games,
+    "sequence": SequenceTask,
     "demo": Demo,
+    "study": Study,
 }
 
 

@@ -1,6 +1,9 @@
 """A small world to draw: agents that walk about on a map, seen as the games show it."""
 
-from collections.abc import Callable
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -102,3 +105,19 @@ def _training(seed: int, level: float = 30.0, points: int = 60, every: int = 16_
 @pytest.fixture(scope="session")
 def training() -> Callable[..., list[dict[str, Any]]]:
     return _training
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless browser; tests that ask for it are skipped where there is none."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed")
+    program = os.environ.get("SUASION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("there is no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()

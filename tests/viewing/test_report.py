@@ -95,12 +95,38 @@ def test_what_is_amiss_is_said(
     ):
         assert any(place in note and words in note for note in notes), (place, words, notes)
     assert "<script>alert" not in page
+    for seed in range(3, 9):
+        make_run(tmp_path / "more" / f"seed-{seed}", seed, training(seed), None)
+    page = write_report([tmp_path], tmp_path / "more.html").read_text("utf-8")
+    (note,) = (note for note in re.findall(r'<p class="note">(.*?)</p>', page) if "no episodes recorded" in note)
+    assert "seed-4, " in note
+    assert "and 4 more: no episodes recorded" in note
     RunPaths(broken).config.write_text("{}")
     with pytest.raises(RecordError, match="not of a run"):
         write_report([broken], tmp_path / "none.html")
     assert not (tmp_path / "none.html").exists()
     with pytest.raises(RecordError, match="no such directory"):
         write_report([tmp_path / "missing"], tmp_path / "none.html")
+
+
+def test_influence_over_training(tmp_path: Path) -> None:
+    """Paid or only measured, in all and by pair; pairs without any are left out, and all where there are two agents."""
+    for agents in (2, 3):
+        rows = [
+            {"step": step, "reward/influence": [0.1 * step] * agents, "reward/total": [0.0] * agents}
+            | {
+                f"influence/on_agent_{j + 1}": [0.01 * step if j < 2 > k else 0.0 for k in range(agents)]
+                for j in range(agents)
+            }
+            for step in range(1, 9)
+        ]
+        make_run(tmp_path / str(agents) / "seed-0", 0, rows, None, label=f"{agents} agents")
+        page = write_report([tmp_path / str(agents)], tmp_path / f"{agents}.html").read_text("utf-8")
+        assert "Influence of each agent over training" in page
+        assert ("Influence over training, by pair" in page) == (agents == 3)
+    charts = re.findall(r"<figcaption>3 agents: on agent (\d)</figcaption>(<svg.*?</svg>)", page)
+    assert [int(j) for j, _ in charts] == [1, 2]  # nobody influences the third, who influences nobody
+    assert [re.findall(r'<polyline class="line s(\d) d0 mean"', svg) for _, svg in charts] == [["0", "1"]] * 2
 
 
 def test_a_run_without_anything(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Learning curves show the mean over seeds with its 95 % interval and every seed; 
 beside each agent's view. What tables of values learn is drawn as curves with bands beside their limits, and as
 maps of policies, also one after the other as a film. Nothing here opens a window or changes matplotlib's
 settings. Equal records give equal files. Report and replay are single HTML files that make no request and run
-no script but ours.
+no script but ours; the live page of `suasion watch` asks the server alone that it came from.
 """
 
 from suasion.viewing._animation import write_apng as write_apng
@@ -36,3 +36,4 @@ from suasion.viewing._table import comparison_table as comparison_table
 from suasion.viewing._table import estimates_table as estimates_table
 from suasion.viewing._table import measures_table as measures_table
 from suasion.viewing._video import write_mp4 as write_mp4
+from suasion.viewing._watch_server import WatchServer as WatchServer

@@ -43,14 +43,14 @@ def learning_curves(
     ylabel: str | None = None,
     reference: Mapping[str, float] | None = None,
     smooth: int = 1,
+    levels: Sequence[float] = (0.95,),
 ) -> Figure:
     """Draw a metric against environment steps, one colour for each group of seeds.
 
-    Thick: the mean over the group's seeds. Band: its 95 % Student t interval at each step (not for all steps
-        at
-    once); none for a single seed. Thin: each seed. All seeds of a group must have the same grid of steps,
-    nothing is interpolated; a seed may be shorter than the others (a run that is still going), and the mean
-    ends with it. Where the metric is undefined (null) the curve has a gap, and the mean has one where any
+    Thick: the mean over the group's seeds. Bands: its Student t intervals at each step (not for all steps at
+    once), 95 % unless told; none for a single seed. Thin: each seed. All seeds of a group must have the same
+    grid of steps, nothing is interpolated; a seed may be shorter than the others (a run that is still going),
+    and the mean ends with it. Where the metric is undefined (null) the curve has a gap, and the mean has one where any
     seed has: it is never taken over a changing set of seeds.
 
     Args:
@@ -61,6 +61,7 @@ def learning_curves(
         reference: label -> height of a dashed line, such as a scripted policy's score.
         smooth: each point is the mean of the last so many defined points of its seed, before any averaging
             over seeds; 1 leaves them as they are.
+        levels: confidence of each band.
 
     Returns:
         A figure; see `save_figure`.
@@ -75,26 +76,33 @@ def learning_curves(
     with style():
         figure = new_figure(6.4, 4.0)
         axes = figure.add_subplot()
-        lines = draw_curves(axes, curves, list(curves), reference or {})
+        lines = draw_curves(axes, curves, list(curves), reference or {}, levels)
         axes.set_ylabel(ylabel or metric)
         draw_legend(figure, list(lines.values()))
     return figure
 
 
 def draw_curves(
-    axes: Axes, curves: Mapping[str, Sequence[Curve]], order: Sequence[str], reference: Mapping[str, float]
+    axes: Axes,
+    curves: Mapping[str, Sequence[Curve]],
+    order: Sequence[str],
+    reference: Mapping[str, float],
+    levels: Sequence[float] = (0.95,),
 ) -> dict[str, Line2D]:
     """Draw groups of curves into `axes`; a group's colour is its place in `order`. Gives each group's line."""
     lines = {}
     for label, seeds in curves.items():
         colour, dashes = line_of(order.index(label))
         shared = min(len(seed.steps) for seed in seeds)
-        mean, half = column_intervals(np.stack([seed.values[:shared] for seed in seeds]))
+        values = np.stack([seed.values[:shared] for seed in seeds])
+        mean = column_intervals(values)[0]
         steps = seeds[0].steps[:shared]
         if len(seeds) > 1:
             for seed in seeds:
                 axes.plot(seed.steps, seed.values, color=colour, alpha=0.35, linewidth=0.6)
-            axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
+            for level in levels:
+                half = column_intervals(values, level)[1]
+                axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.18 / len(levels), linewidth=0)
         name = f"{label} ({len(seeds)} seed{'s' * (len(seeds) > 1)})"
         (lines[label],) = axes.plot(steps, mean, color=colour, linestyle=dashes, label=name)
         alone = _isolated(mean)

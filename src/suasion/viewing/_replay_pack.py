@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from matplotlib.colors import to_rgb
 
-from suasion.records import Episode
+from suasion.records import Episode, most_influential
 from suasion.viewing._layout import agent_codes
 from suasion.viewing._style import COLOURS
 
@@ -82,11 +82,9 @@ def influential(episode: Episode, most: int = _MOMENTS) -> list[tuple[int, int, 
     """The largest influences of an episode, (step, influencer, influenced, nats), largest first; only above 0."""
     if episode.influence is None:
         return []
-    flat = episode.influence.ravel()
-    order = np.argsort(-flat, kind="stable")[:most]
-    places = np.unravel_index(order[flat[order] > 0], episode.influence.shape)
     return [
-        (int(t), int(k), int(j), float(f"{episode.influence[t, k, j]:.4g}")) for t, k, j in zip(*places, strict=True)
+        (int(t), int(k), int(j), float(f"{episode.influence[t, k, j]:.4g}"))
+        for t, k, j in most_influential(episode.influence, most)
     ]
 
 

@@ -1,6 +1,7 @@
 """The report: what runs were asked, what they learned, and what their agents do to each other, in one file."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ Groups = Mapping[str, Sequence[Told]]
 _FILM_BYTES = 2_500_000  # of all episodes in a report
 _MOMENTS = 10  # listed for each episode
 _PASSED_OVER = ("episode/count", "episode/length")
+_ON_AGENT = "influence/on_agent_"
+_ON = re.compile(_ON_AGENT + "[1-9][0-9]{0,4}")
 
 
 def write_report(
@@ -48,29 +51,41 @@ def write_report(
             faults.append(str(error))
     if not told:
         raise RecordError("; ".join(faults[:3]) or "no run given")
-    by_run = {id(one.run): one for one in told}
-    groups = {name: [by_run[id(run)] for run in runs] for name, runs in group_runs([one.run for one in told]).items()}
-    films = _films(groups, faults)
-    body = "\n".join(
-        (
-            f"<main>\n<h1>Report: {text(', '.join(groups))}</h1>",
-            _state(groups, faults),
-            _curves(groups),
-            _per_agent(groups),
-            _comparison(groups),
-            _influence(groups, films),
-            f'<h2 id="replay">Replay</h2>\n{NO_SCRIPT}\n<div id="player" data-beside="yes"></div>' if films else "",
-            _configurations(groups),
-            _versions(groups),
-            "</main>",
-        )
-    )
+    groups = grouped(told)
+    films = films_of(groups, faults)
     title, scripts = f"Report: {', '.join(groups)}", ["player.js", "report.js"]
+    body = f"<main>\n<h1>{text(title)}</h1>\n{laid_out(sections(groups, faults, films), films)}\n</main>"
     content = document(title, body, style="player.css", scripts=scripts, blocks={"films": films})
     return write_document(out, content, force=force)
 
 
-def _films(groups: Groups, faults: list[str]) -> list[dict[str, Any]]:
+def grouped(told: Sequence[Told]) -> dict[str, list[Told]]:
+    """Runs of one condition together, by its name."""
+    by_run = {id(one.run): one for one in told}
+    return {name: [by_run[id(run)] for run in runs] for name, runs in group_runs([one.run for one in told]).items()}
+
+
+def sections(groups: Groups, faults: Sequence[str], films: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The report as HTML, by the names of its parts."""
+    return {
+        "state": _state(groups, faults),
+        "learning": _curves(groups),
+        "agents": _per_agent(groups),
+        "comparison": _comparison(groups),
+        "influence": _influence(groups, films),
+        "configuration": _configurations(groups),
+        "versions": _versions(groups),
+    }
+
+
+def laid_out(parts: Mapping[str, str], films: Sequence[Mapping[str, Any]]) -> str:
+    """The parts in their order, the replay among them."""
+    replay = f'<h2 id="replay">Replay</h2>\n{NO_SCRIPT}\n<div id="player" data-beside="yes"></div>' if films else ""
+    pieces = [f'<section id="{name}">{part}</section>' for name, part in parts.items()]
+    return "\n".join((*pieces[:-2], replay, *pieces[-2:]))
+
+
+def films_of(groups: Groups, faults: list[str]) -> list[dict[str, Any]]:
     """An episode of each condition, of its first seed that has one, while there is room."""
     films: list[dict[str, Any]] = []
     room = _FILM_BYTES
@@ -97,7 +112,11 @@ def _state(groups: Groups, faults: Sequence[str]) -> str:
         f"<tr><th scope=row>{text(name)}</th><td>{len(runs)}</td><td>{sum(one.episodes[1] for one in runs)}</td></tr>"
         for name, runs in groups.items()
     )
-    notes = [f"{one.run.path}: {note}" for runs in groups.values() for one in runs for note in one.notes]
+    said: dict[str, list[str]] = {}
+    for one in (one for runs in groups.values() for one in runs):
+        for note in one.notes:
+            said.setdefault(note, []).append(str(one.run.path))
+    notes = [f"{_named(paths)}: {note}" for note, paths in said.items()]
     notes += [f"left out: {fault}" for fault in faults]
     read = [one.episodes for runs in groups.values() for one in runs if one.episodes[1] > one.episodes[0]]
     if read:
@@ -213,10 +232,11 @@ def _influence(groups: Groups, films: Sequence[Mapping[str, Any]]) -> str:
             continue
         agents = [f"agent {k + 1}" for k in range(len(pairs[0]))]
         drawn = matrix_chart(np.mean(pairs, 0), agents, f"who influences whom: {name}")
-        matrices.append(
-            f"<figure><figcaption>{text(name)}: nats a step, over {len(pairs)} seeds</figcaption>{drawn}</figure>"
-        )
+        said = f"{text(name)}: nats a step, over {counted(len(pairs), 'seed')}"
+        matrices.append(f"<figure><figcaption>{said}</figcaption>{drawn}</figure>")
     over_time = _per_agent(groups, "reward/influence", "Influence of each agent over training (nats a step)")
+    over_time += _per_agent(groups, "reward/influence/message", "Influence by messages over training (nats a step)")
+    over_time += _on_each(groups)
     moments = "".join(_moments(film, place) for place, film in enumerate(films))
     if not (matrices or over_time or moments):
         return "<h2>Influence</h2><p>None is recorded; <code>suasion influence</code> measures it.</p>"
@@ -225,11 +245,38 @@ def _influence(groups: Groups, films: Sequence[Mapping[str, Any]]) -> str:
     return over_time + whom + listed
 
 
+def _on_each(groups: Groups) -> str:
+    """Influence over training by pair: a chart for each agent that is influenced, a curve for each influencer."""
+    keys = sorted(
+        (key for key in {key for runs in groups.values() for one in runs for key in one.series} if _ON.fullmatch(key)),
+        key=lambda key: int(key.removeprefix(_ON_AGENT)),
+    )
+    if len(keys) < 3:  # of two agents each has but one other to influence: the charts above show it
+        return ""
+    figures, most = [], 0
+    for name, runs in groups.items():
+        for key in keys:
+            lines = []
+            tables = [one.series[key].values for one in runs if key in one.series]
+            for agent in range(max((table.shape[1] for table in tables if table.ndim == 2), default=0)):
+                found = across(runs, key, agent)
+                if found is not None and np.nan_to_num(found[1]).any():
+                    lines += _layers(*found, agent)
+                    most = max(most, agent + 1)
+            if lines:
+                title = f"{name}: on agent {key.removeprefix(_ON_AGENT)}"
+                figures.append(f"<figure><figcaption>{text(title)}</figcaption>{line_chart(lines, title)}</figure>")
+    if not figures:
+        return ""
+    drawn = f'{_key([f"agent {k + 1}" for k in range(most)])}<div class="charts">{"".join(figures)}</div>'
+    return f"<h2>Influence over training, by pair (nats a step)</h2>{drawn}"
+
+
 def _moments(film: Mapping[str, Any], place: int) -> str:
     moments, agents = film["moments"], film["agents"]
     entries = "".join(
         f'<li><button type="button" data-film="{place}" data-state="{t + 1}">step {t}: {text(agents[k])} → '
-        f"{text(agents[j])}, {nats:.3g} nats</button></li>"
+        f"{text(agents[j])}, {nats:.2g} nats</button></li>"
         for t, k, j, nats in moments[:_MOMENTS]
     )
     return f'<section class="moments"><h3>{text(film["name"])}</h3><ol>{entries}</ol></section>' if entries else ""
@@ -243,6 +290,16 @@ def _configurations(groups: Groups) -> str:
         lines = "\n".join(text(line) if line.strip() == line else _indented(line) for line in shown.split("\n"))
         parts.append(f"<details><summary>{text(name)} (seeds {seeds})</summary><pre tabindex=0>{lines}</pre></details>")
     return f"<h2>Configuration</h2>{''.join(parts)}"
+
+
+def _named(paths: Sequence[str]) -> str:
+    """The first three, and how many more."""
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _indented(line: str) -> str:
@@ -265,6 +322,6 @@ def _versions(groups: Groups) -> str:
             rows += [
                 f"<tr><th scope=row>{text(f'{key} {name}')}</th><td>{text(entry)}</td></tr>" for name, entry in inner
             ]
-        summary = f"{len(paths)} runs, such as {text(paths[0])}"
+        summary = f"{counted(len(paths), 'run')}, such as {text(paths[0])}"
         parts.append(f"<details><summary>{summary}</summary><table>{''.join(rows)}</table></details>")
     return f"<h2>Versions and commit</h2>{''.join(parts)}"

@@ -60,12 +60,13 @@ def line_chart(lines: Sequence[Line], name: str) -> str:
 
 def matrix_chart(matrix: np.ndarray, agents: Sequence[str], name: str) -> str:
     """A square of numbers, influencer by row, influenced by column; the larger the darker."""
-    count, side, left, top = len(matrix), 46, 120, 44
+    count, side, left, top = len(matrix), 56, 120, 44
     largest = float(np.abs(matrix).max(initial=0.0)) or 1.0
     pieces = []
     for k, row in enumerate(matrix):
         y = top + k * side
-        pieces.append(f'<text x="{left - 8}" y="{y + 27}" text-anchor="end">{text(agents[k])[:60]} →</text>')
+        middle = y + side // 2 + 4
+        pieces.append(f'<text x="{left - 8}" y="{middle}" text-anchor="end">{text(agents[k])[:60]} →</text>')
         pieces.append(f'<text x="{left + k * side + side / 2}" y="{top - 10}" text-anchor="middle">{k + 1}</text>')
         for j, value in enumerate(row):
             x, share = left + j * side, abs(value) / largest * 0.75
@@ -74,15 +75,15 @@ def matrix_chart(matrix: np.ndarray, agents: Sequence[str], name: str) -> str:
             pieces.append(f'<rect class="cell" {cell} fill-opacity="{opacity:.2f}"/>')
             shown = "·" if j == k else f"{value:.2g}"
             pieces.append(
-                f'<text class="cell-text" x="{x + side / 2}" y="{y + 27}" text-anchor="middle">{shown}</text>'
+                f'<text class="cell-text" x="{x + side / 2}" y="{middle}" text-anchor="middle">{shown}</text>'
             )
     size = f"0 0 {left + count * side + 8} {top + count * side + 8}"
     return f'<svg viewBox="{size}" role="img" aria-label="{text(name)}">{"".join(pieces)}</svg>'
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """About four round numbers within the range."""
-    raw = (high - low) / 4
+    """Two to six round numbers within the range."""
+    raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
     return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]

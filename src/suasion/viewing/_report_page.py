@@ -26,7 +26,9 @@ def text(value: object) -> str:
     return html.escape(line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…")
 
 
-def document(title: str, body: str, *, style: str, scripts: Sequence[str], blocks: Mapping[str, Any]) -> str:
+def document(
+    title: str, body: str, *, style: str, scripts: Sequence[str], blocks: Mapping[str, Any], asks: bool = False
+) -> str:
     """A whole document.
 
     Args:
@@ -35,6 +37,7 @@ def document(title: str, body: str, *, style: str, scripts: Sequence[str], block
         style: name of a file in `page/`.
         scripts: likewise; they run when the body is there, in this order.
         blocks: JSON values by the id of their element, for the scripts.
+        asks: its scripts may make requests, of the server alone that the page came from.
     """
     look, programs = asset(style), [asset(name) for name in scripts]
     rules = (
@@ -44,6 +47,7 @@ def document(title: str, body: str, *, style: str, scripts: Sequence[str], block
         "img-src data:",
         "base-uri 'none'",
         "form-action 'none'",
+        *(("connect-src 'self'",) if asks else ()),
     )
     pieces = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',

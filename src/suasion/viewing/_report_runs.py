@@ -57,6 +57,17 @@ class Told:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Recorded:
+    """What a run's episodes tell; attributes as in `Told`."""
+
+    notes: tuple[str, ...]
+    measures: dict[str, float | None]
+    matrix: np.ndarray | None
+    episodes: tuple[int, int]
+    film: Path | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Band:
     """A statistic over seeds with its 95 % percentile bootstrap interval; all float64[p], NaN where undefined."""
 
@@ -75,17 +86,40 @@ def tell(path: Path, society: Society | None) -> Told:
     Raises:
         RecordError: not a run, or damaged; damaged episodes are noted instead.
     """
-    run = read_run(path)
+    return told_by(read_run(path), recorded_by(path, society))
+
+
+def told_by(run: Run, recorded: Recorded, *, live: bool = False) -> Told:
+    """What a run tells that has been read; `live`: how far it is, is told elsewhere."""
     notes = []
     if not run.metrics:
         notes.append("no metrics yet")
     if run.torn:
         notes.append("the last line of its metrics is incomplete and left out")
+    if not live:
+        notes += _progress(run)
+    return Told(
+        run=dataclasses.replace(run, metrics=[]),
+        series=series(run.metrics),
+        notes=(*notes, *recorded.notes),
+        measures=recorded.measures,
+        matrix=recorded.matrix,
+        episodes=recorded.episodes,
+        film=recorded.film,
+    )
+
+
+def _progress(run: Run) -> list[str]:
+    """How far a run is that has not come to its end."""
     last, asked = (int(run.metrics[-1]["step"]) if run.metrics else 0), run.config.get("steps")
-    if is_held(path):
-        notes.append(f"still being written: this is what there was at step {last:,}")
-    elif isinstance(asked, int) and last < asked:
-        notes.append(f"stopped at step {last:,} of {asked:,}")
+    if is_held(run.path):
+        return [f"still being written: this is what there was at step {last:,}"]
+    return [f"stopped at step {last:,} of {asked:,}"] if isinstance(asked, int) and last < asked else []
+
+
+def recorded_by(path: Path, society: Society | None) -> Recorded:
+    """Read the episodes of a run; damaged ones are noted."""
+    notes = []
     files, episodes = recorded_episodes(path), []
     for file in files[:EPISODES]:
         try:
@@ -98,9 +132,7 @@ def tell(path: Path, society: Society | None) -> Told:
     elif not files:
         notes.append("no episodes recorded: no measures, no replay")
     found = [dict(society(episode.rewards, episode.events)) for episode in episodes] if society else []
-    return Told(
-        run=dataclasses.replace(run, metrics=[]),
-        series=series(run.metrics),
+    return Recorded(
         notes=tuple(notes),
         measures={name: _mean([each.get(name) for each in found]) for name in (found[0] if found else {})},
         matrix=_matrix(episodes),

@@ -5,6 +5,7 @@
   const WIDTH = {uint8: 1, int8: 1, int16: 2, int32: 4, float32: 4};
   const VIEWS = {uint8: Uint8Array, int8: Int8Array, int16: Int16Array, int32: Int32Array, float32: Float32Array};
   const HEADINGS = ["↑", "→", "↓", "←"];
+  const LISTED = 20; // influential moments on the page; what is recorded of others is shown where one passes them
 
   const make = (tag, options = {}, ...children) => {
     const element = document.createElement(tag);
@@ -17,7 +18,7 @@
     return element;
   };
   const number = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(2) : String(Number(value.toPrecision(5))));
-  const small = (nats) => (nats && Math.abs(nats) < 0.001 ? nats.toExponential(2) : nats.toFixed(3));
+  const small = (nats) => (!nats || Math.abs(nats) >= 0.1 ? nats.toFixed(3) : Math.abs(nats) < 1e-4 ? nats.toExponential(1) : String(Number(nats.toPrecision(2))));
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   // ---- an episode
@@ -131,9 +132,12 @@
   }
 
   // An arrow from influencer to influenced; thicker and more opaque the more it says.
-  function arrow(context, from, to, strength, colour) {
-    const dx = to[0] - from[0], dy = to[1] - from[1], length = Math.hypot(dx, dy);
-    if (length < 1) return;
+  function arrow(context, from, to, strength, colour, cell) {
+    const dx = to[0] - from[0], dy = to[1] - from[1], apart = Math.hypot(dx, dy);
+    if (apart < 1) return;
+    // Their numbers stay readable: it begins and ends at their edges, or a little inside where they stand close.
+    const gap = cell * (apart < 2.5 * cell ? 0.36 : 0.5), length = apart - 2 * gap;
+    from = [from[0] + (dx / apart) * gap, from[1] + (dy / apart) * gap];
     const width = 1.5 + 5 * strength, head = 5 + 2 * width;
     context.save();
     context.translate(...from);
@@ -161,7 +165,7 @@
     show(film) {
       this.film = film;
       const {h, w, v, u} = film;
-      this.cell = Math.max(2, Math.min(28, Math.floor(Math.min(900 / w, 540 / h))));
+      this.cell = Math.max(2, Math.min(40, Math.floor(Math.min(900 / w, 540 / h))));
       this.small = Math.max(2, Math.floor(132 / Math.max(v, u)));
       this.map = make("canvas", {width: w * this.cell, height: h * this.cell, class: "map", role: "img"});
       const legend = make("ul", {class: "legend"});
@@ -181,10 +185,10 @@
         return {view, lines, card};
       });
       const about = `${film.game} · trained for ${film.step.toLocaleString("en")} steps · seed ${film.seed}` + (film.note ? ` · ${film.note}` : "");
-      this.chart = make("canvas", {class: "chart", width: 640, height: 170, role: "img", "aria-label": "rewards so far of each agent; click to go there"});
+      this.chart = make("canvas", {class: "chart", role: "img", "aria-label": "rewards so far of each agent; marks where influence was largest; click to go there"});
       this.chart.addEventListener("click", (event) => {
         const box = this.chart.getBoundingClientRect();
-        const share = ((event.clientX - box.left) / box.width - 44 / 640) / (580 / 640);
+        const share = (((event.clientX - box.left) / box.width) * this.wide - 44) / this.span;
         this.seek(Math.round(Math.min(1, Math.max(0, share)) * film.steps));
       });
       this.host.replaceChildren(
@@ -194,23 +198,34 @@
       this.lines = this.background();
     }
     background() {
-      const {film} = this, still = document.createElement("canvas");
-      [still.width, still.height] = [this.chart.width, this.chart.height];
+      const {film} = this, still = document.createElement("canvas"), fine = window.devicePixelRatio || 1;
+      this.wide = Math.max(240, Math.min(640, this.host.clientWidth || 640));
+      this.span = this.wide - 60;
+      this.fine = fine;
+      for (const canvas of [this.chart, still]) [canvas.width, canvas.height] = [Math.round(this.wide * fine), Math.round(170 * fine)];
       const context = still.getContext("2d");
+      context.scale(fine, fine);
       let low = 0, high = 0;
       for (const total of film.totals) [low, high] = [Math.min(low, total), Math.max(high, total)];
       if (high === low) high = low + 1;
-      const x = (t) => 44 + (580 * t) / Math.max(1, film.steps), y = (r) => 148 - (136 * (r - low)) / (high - low);
+      const x = (t) => this.across(t), y = (r) => 148 - (136 * (r - low)) / (high - low);
+      this.ink = variable("--ink");
       [context.font, context.fillStyle, context.strokeStyle] = ["11px sans-serif", variable("--muted"), variable("--line")];
       for (const level of [low, (low + high) / 2, high]) {
         context.textAlign = "right";
         context.fillText(number(level), 40, y(level) + 4);
-        context.strokeRect(44, y(level), 580, 0);
+        context.strokeRect(44, y(level), this.span, 0);
       }
       context.textAlign = "left";
       context.fillText("step 0", 44, 164);
       context.textAlign = "right";
-      context.fillText(String(film.steps), 624, 164);
+      context.fillText(String(film.steps), 44 + this.span, 164);
+      context.fillStyle = variable("--accent");
+      for (const [t] of film.moments.slice(0, LISTED)) {
+        context.beginPath();
+        [[-4, 1], [4, 1], [0, 8]].forEach(([dx, dy]) => context.lineTo(x(t + 1) + dx, dy));
+        context.fill();
+      }
       const stride = Math.max(1, Math.ceil(film.steps / 1200));
       for (let k = 0; k < film.n; k++) {
         context.beginPath();
@@ -219,10 +234,15 @@
         for (let t = 0; t <= film.steps; t += stride) context.lineTo(x(t), y(film.totals[t * film.n + k]));
         context.lineTo(x(film.steps), y(film.totals[film.steps * film.n + k]));
         context.stroke();
-        context.fillStyle = variable("--ink");
-        context.fillText(String(k + 1), 637, y(film.totals[film.steps * film.n + k]) + 4);
+        context.fillStyle = this.ink;
+        context.textAlign = "right";
+        context.fillText(String(k + 1), this.wide - 3, y(film.totals[film.steps * film.n + k]) + 4);
       }
       return still;
+    }
+    // Where state t stands in the chart, in the page's pixels.
+    across(t) {
+      return 44 + (this.span * t) / Math.max(1, this.film.steps);
     }
     draw(state, arrows) {
       const {film} = this, t = Math.min(state, film.steps), {n, h, w} = film;
@@ -236,18 +256,18 @@
         for (let k = 0; k < n; k++)
           for (let j = 0; j < n; j++) {
             const strength = Math.sqrt(Math.max(0, film.influence(t - 1, k, j)) / (film.largest || 1));
-            if (k !== j && strength > 0.2) arrow(this.map.getContext("2d"), middle(k), middle(j), strength, film.colours[k]);
+            if (k !== j && strength > 0.2) arrow(this.map.getContext("2d"), middle(k), middle(j), strength, film.colours[k], this.cell);
           }
       }
       this.cards.forEach(({view, lines}, k) => {
         cells(view, film, film.view(t, k), film.v, film.u, this.small, null);
         lines.textContent = this.words(t, k).join("\n");
       });
-      const context = this.chart.getContext("2d"), x = 44 + (580 * t) / Math.max(1, film.steps);
+      const context = this.chart.getContext("2d");
       context.clearRect(0, 0, this.chart.width, this.chart.height);
       context.drawImage(this.lines, 0, 0);
-      context.fillStyle = variable("--ink");
-      context.fillRect(x - 1, 8, 2, 142);
+      context.fillStyle = this.ink;
+      context.fillRect((this.across(t) - 1) * this.fine, 8 * this.fine, 2 * this.fine, 142 * this.fine);
       this.map.setAttribute("aria-label", `map of ${film.name} in state ${t} of ${film.steps}`);
     }
     // What stands beside the view of agent k in state t.
@@ -274,14 +294,14 @@
     const [t, k, j, then] = film.a.recorded.subarray(4 * m, 4 * m + 4), size = film.actions.length;
     const taken = film.a.actions[t * film.n + k], followed = then < film.steps ? film.a.actions[then * film.n + j] : -1;
     const table = make("table", {class: "alternatives"});
-    table.append(make("caption", {text: `Step ${t}: what ${film.agents[j]} would do in step ${then}, for each action of ${film.agents[k]}. ` +
+    table.append(make("caption", {text: `Step ${t}: what ${film.agents[j]} would do in step ${then}, for each action of ${film.agents[k]}, in %. ` +
       `It did “${film.actions[taken]}”` + (followed < 0 ? "." : `, then ${film.agents[j]} did “${film.actions[followed]}”.`)}));
     table.append(make("tr", {}, make("th", {scope: "col", text: film.agents[k]}), ...film.actions.map((name, b) =>
-      make("th", {scope: "col", text: (b === followed ? "● " : "") + name}))));
+      make("th", {scope: "col", class: "what"}, make("span", {text: (b === followed ? "● " : "") + name})))));
     const row = (name, numbers, mark) => {
       const line = make("tr", {class: mark}, make("th", {scope: "row", text: name}));
       for (const q of numbers) {
-        const cell = make("td", {text: `${Math.round((100 * q) / 255)} %`});
+        const cell = make("td", {text: String(Math.round((100 * q) / 255))});
         cell.style.setProperty("--share", String(q / 255));
         line.append(cell);
       }
@@ -313,19 +333,23 @@
       this.speed = make("select", {"aria-label": "states a second"}, ...[1, 2, 5, 10, 25, 50, 100].map((rate) => make("option", {value: rate, text: `${rate} a second`})));
       this.speed.value = "10";
       this.arrows = make("input", {type: "checkbox", checked: "", onchange: () => this.draw()});
-      this.bar = make("div", {class: "bar"}, this.button, this.slider, this.label, this.speed, this.first, this.second,
+      const jump = (text, label, way) => make("button", {type: "button", class: "jump", text, "aria-label": label, onclick: () => this.jump(way)});
+      this.jumps = [jump("‹ moment", "influential moment before", -1), jump("moment ›", "next influential moment", 1)];
+      this.bar = make("div", {class: "bar"}, this.button, this.slider, this.label, ...this.jumps, this.speed, this.first, this.second,
         make("label", {}, this.arrows, "influence"));
       if (films.length < 2) this.first.hidden = this.second.hidden = true;
       this.hosts = [make("section", {class: "pane"}), make("section", {class: "pane"})];
       this.panes = [null, null];
       this.moments = make("section", {class: "moments"});
-      root.replaceChildren(this.bar, make("p", {class: "muted keys", text: "Keys: space plays, ← → step (with Shift 10), Home and End, − and + change the speed."}),
-        make("div", {class: "panes"}, ...this.hosts), this.moments);
+      root.replaceChildren(this.bar, make("p", {class: "muted keys", text: "Keys: space plays, ← → step (with Shift 10), n and p go to influential moments, Home and End, − and + change the speed."}),
+        make("div", {class: "panes"}, ...this.hosts, this.moments));
       document.addEventListener("keydown", (event) => this.key(event));
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      const again = () => {
         for (const pane of this.panes) if (pane) pane.lines = pane.background();
         this.draw();
-      });
+      };
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+      window.addEventListener("resize", again);
     }
     async film(i) {
       this.loaded[i] ??= inflate(this.films[i]).then((arrays) => new Film(this.films[i], arrays));
@@ -350,10 +374,20 @@
     }
     list(film) {
       this.alternatives = make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "counterfactual view"});
-      if (!film.moments.length) return this.moments.replaceChildren();
-      const buttons = film.moments.slice(0, 20).map(([t, k, j, nats]) =>
-        make("li", {}, make("button", {type: "button", text: `step ${t}: ${film.agents[k]} → ${film.agents[j]}, ${small(nats)} nats`, onclick: () => this.seek(t + 1)})));
-      this.moments.replaceChildren(make("h3", {text: "Influential moments"}), make("ol", {}, ...buttons), this.alternatives);
+      const listed = film.moments.slice(0, LISTED);
+      this.stops = [...new Set(listed.map(([t]) => t + 1))].sort((a, b) => a - b);
+      this.moments.hidden = !listed.length;
+      for (const button of this.jumps) button.hidden = !listed.length;
+      this.told = null;
+      this.buttons = listed.map(([t, k, j, nats]) =>
+        make("button", {type: "button", "data-state": t + 1, text: `step ${t}: ${film.agents[k]} → ${film.agents[j]}, ${small(nats)} nats`, onclick: () => this.seek(t + 1)}));
+      const told = film.a.recorded ? [make("h3", {text: "What would others have done?"}), this.alternatives] : [];
+      this.moments.replaceChildren(...told, make("h3", {text: "Influential moments"}), make("ol", {}, ...this.buttons.map((button) => make("li", {}, button))));
+    }
+    // To the influential moment after (or before) this state.
+    jump(way) {
+      const ahead = this.stops.filter((state) => (state - this.state) * way > 0);
+      if (ahead.length) this.seek(way > 0 ? ahead[0] : ahead[ahead.length - 1]);
     }
     seek(state) {
       this.state = Math.max(0, Math.min(this.last, state));
@@ -365,11 +399,14 @@
       this.slider.setAttribute("aria-valuetext", `state ${this.state} of ${this.last}`);
       for (const pane of this.panes) if (pane) pane.draw(this.state, this.arrows.checked);
       const film = this.panes[0] && this.panes[0].film;
-      if (!film || !film.a.recorded || !this.alternatives) return;
+      if (!film || !this.buttons || this.told === this.state) return;
+      this.told = this.state;
+      for (const button of this.buttons) button.toggleAttribute("aria-current", Number(button.dataset.state) === this.state);
+      if (!film.a.recorded) return;
       const tables = [];
       for (let m = 0; m < film.a.recorded.length / 4; m++)
         if (film.a.recorded[4 * m] === this.state - 1) tables.push(alternatives(film, m));
-      const none = make("p", {class: "muted", text: "No alternatives are recorded for this step; the moments above have them."});
+      const none = make("p", {class: "muted", text: "No alternatives are recorded for this step; the influential moments have them."});
       this.alternatives.replaceChildren(...(tables.length ? tables : [none]));
     }
     toggle() {
@@ -398,6 +435,7 @@
       const deeds = {
         " ": () => this.toggle(), ArrowRight: () => this.seek(this.state + stride), ArrowLeft: () => this.seek(this.state - stride),
         Home: () => this.seek(0), End: () => this.seek(this.last), "+": () => faster(1), "-": () => faster(-1),
+        n: () => this.jump(1), p: () => this.jump(-1),
       };
       if (!deeds[event.key] || event.target.closest("input[type=radio]")) return;
       event.preventDefault();
