@@ -431,6 +431,7 @@ def _slug(rewards: tuple[tuple[str, str], ...]) -> str:
     for term, text in rewards:
         brief = read_term(term).brief
         words = re.sub(r"[(,]", "-", brief).replace("=", "").removesuffix(")")
+        text = re.sub(r"when\([^()]*\):", "-when-", text)  # what is waited for would fill a line
         between = "-" if words != brief else ""
-        parts.append(words if parse_weight(text) == parse_weight("1") else f"{words}{between}{text}")
+        parts.append(words if text.strip() in ("1", "1.0") else f"{words}{between}{text}")
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts))
