@@ -32,6 +32,8 @@ def refuses(**fields):
         ({"mode": "simulator", "influenced": (1, 2, 1)}, "influenced (1, 2, 1) name an agent twice"),
         ({"mode": "basic", "samples": -1}, "samples is -1, must be 0 (exact) or more"),
         ({"mode": "model", "samples": 10}, "a model's marginals are exact"),
+        ({"mode": "communication", "marginal": "mean"}, "marginal is 'mean', must be one of policy, average"),
+        ({"mode": "model", "marginal": "average"}, "marginal must be policy"),
         ({"mode": "basic", "divergence": "tv"}, "divergence is 'tv', must be one of kl, jsd, pmi"),
     ],
 )

@@ -135,6 +135,20 @@ def test_weights_are_ones_own_policy():
     np.testing.assert_allclose(bare_weights(_as_acted(_logits())), exact, atol=1e-6)
 
 
+def test_average_weights_are_those_of_all_states():
+    acted = _as_acted(_logits())
+    mean = np.asarray(bare_weights(acted)).mean((0, 1), keepdims=True)
+    average = np.asarray(bare_weights(acted, 0, "action", "average"))
+    np.testing.assert_allclose(average, np.broadcast_to(mean, average.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize(("choice", "worth"), [(np.eye(4)[2], 0.0), (np.full(4, 0.25), np.log(4))])
+def test_what_a_perfect_code_is_worth(choice, worth):
+    """Nothing beside what its state determines, ln V beside what is said on average."""
+    code = np.full((4, 4), 1e-9) + np.eye(4) * (1 - 4e-9)
+    assert number("kl", code, choice, 2) == pytest.approx(worth, abs=1e-6)
+
+
 def test_drawn_weights_are_frequencies_that_converge(quick):
     """4,000 draws: a frequency's deviation is below 0.008; all 48 lie within 5 of them: false alarm below 3e-5."""
     acted = _as_acted(_logits())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from suasion._communication_table import communication_table
 from suasion.cli import main
 from suasion.records import RecordError, read_counterfactuals, read_episode, read_metrics
 from suasion.runs import RunConfig, configure, observe_run, train, write_episodes
@@ -81,6 +82,47 @@ def test_who_influenced_whom(run: tuple[str, Path], tmp_path: Path) -> None:
     if mode == "simulator":
         np.testing.assert_array_equal(episode.influence, episode.simulated)
     assert seen.measures[0]["influence_1"] == pytest.approx(float(episode.influence[:, 0].sum(-1).mean()), abs=1e-9)
+
+
+def test_agents_that_send_messages(tmp_path: Path, documented: Callable[[str], bool]) -> None:
+    """What is logged, goes on and is measured of a run with influence by messages."""
+    config = configure(
+        "signalling",
+        horizon=6,
+        steps=48,
+        influence={"mode": "communication", "marginal": "average"},
+        rewards=("extrinsic-action=1", "extrinsic-message=0.5", "influence=1"),
+        policy={"hidden": (4,), "width": 4, "vocabulary": 3},
+        learner={"environments": 2, "steps": 6, "epochs": 1, "minibatches": 1, "shards": 1},
+    )
+    assert RunConfig.from_json(config.to_json()) == config
+    train(config, tmp_path / "seed-0")
+    rows = read_metrics(tmp_path / "seed-0" / "metrics.jsonl").rows
+    assert {"reward/influence/message", "reward/extrinsic-message/message", "message/entropy"} <= rows[0].keys()
+    for key in sorted({key for row in rows for key in row}):
+        assert documented(key), f"{key} is not explained in docs/metrics.md"
+    seen = observe_run(tmp_path / "seed-0", episodes=3)
+    assert seen.communication is not None
+    assert seen.communication.influential is not None
+    assert [speaker.reason for speaker in seen.communication.everywhere.consistency.speakers] == ["", ""]
+    for episode in seen.episodes:
+        assert episode.messages is not None
+        assert set(np.unique(episode.messages)) <= {0, 1, 2}
+        assert episode.influence is not None
+        assert not episode.influence[-1].any()  # the last message is never read
+    table = communication_table(seen.communication)
+    assert table.count("\n| speaker consistency") == 2
+    assert "message and another's next action, nats, influential moments" in table
+    for changes, message in (
+        ({"policy": {"vocabulary": 0}}, "vocabulary is 0, must be 2 or more"),
+        ({"policy": {"vocabulary": 1}}, "vocabulary is 1"),
+        ({"policy": {}, "influence": None}, "reward extrinsic-message pays messages, but there are none"),
+    ):
+        given: dict[str, Any] = {"influence": {"mode": "communication"}, "rewards": ("extrinsic-message=1",)}
+        with pytest.raises(ValueError, match=message):
+            configure("signalling", **(given | changes))
+    with pytest.raises(ValueError, match="recall has one agent: there is nobody to read its messages"):
+        configure("recall", policy={"vocabulary": 2})
 
 
 def test_a_run_without_influence_is_measured_exactly(trained: Path) -> None:
