@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import os
 import platform
@@ -184,12 +183,12 @@ def read_time(text: str) -> float:
 
 
 def _names(option: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    from suasion.runs._terms import nearest
+
     names = tuple(part.strip() for part in text.split(","))
     for name in names:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-            raise ValueError(f"--{option}: unknown {name!r}{hint}; there are {', '.join(known)}")
+            raise ValueError(f"--{option}: unknown {name!r}{nearest(name, known)}; there are {', '.join(known)}")
         if names.count(name) > 1:
             raise ValueError(f"--{option}: {name} is given {names.count(name)} times")
     return names

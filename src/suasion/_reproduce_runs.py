@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from suasion.records import RunPaths, read_run
+from suasion.records import Run, RunPaths, read_run
 
 _GRACE = 120.0  # seconds that a run is given to write its checkpoint
 _PAUSE = 0.2
@@ -60,8 +60,12 @@ class Job:
         """
         if not RunPaths(self.path).config.exists():
             return False
-        run = read_run(self.path)
-        return bool(run.metrics) and run.metrics[-1]["step"] >= run.config["steps"]
+        return complete(read_run(self.path))
+
+
+def complete(run: Run) -> bool:
+    """All steps of a run are done."""
+    return bool(run.metrics) and run.metrics[-1]["step"] >= run.config["steps"]
 
 
 class TrainingFailed(RuntimeError):
@@ -103,7 +107,7 @@ def train_all(
                 running[job] = _start(job)
             time.sleep(_PAUSE)
             for job, process in list(running.items()):
-                if (cpu := _ended(process, os.WNOHANG)) is not None:
+                if (cpu := _ended(process)) is not None:
                     del running[job]
                     _check(job, process)
                     ended(job, cpu, True)
@@ -124,9 +128,9 @@ def _log(job: Job) -> Path:
     return job.out / f"seed-{job.seed}.log"
 
 
-def _ended(process: subprocess.Popen[bytes], options: int) -> float | None:
+def _ended(process: subprocess.Popen[bytes]) -> float | None:
     """The CPU seconds of a process that has ended; None if it has not."""
-    ended, status, usage = os.wait4(process.pid, options)
+    ended, status, usage = os.wait4(process.pid, os.WNOHANG)
     if not ended:
         return None
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -146,7 +150,7 @@ def _stop(running: Mapping[Job, subprocess.Popen[bytes]]) -> Iterator[tuple[Job,
         process.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
     for job, process in running.items():
-        while (cpu := _ended(process, os.WNOHANG)) is None:
+        while (cpu := _ended(process)) is None:
             if time.monotonic() > deadline:
                 process.kill()
             time.sleep(_PAUSE)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from suasion._reproduce_runs import Job
+from suasion._reproduce_runs import Job, complete
 
 LAST = 0.1  # of a run: the part whose episodes count as its result
 LEVELS = (0.95, 0.995)
@@ -54,9 +54,9 @@ def result(job: Job, episodes: int) -> Result | None:
     run = read_run(job.path)
     if not run.metrics:
         return None
-    kept = job.path / _KEPT
+    kept, finished = job.path / _KEPT, complete(run)
     known: dict[str, Any] = {"episodes": 0, "measures": {}, "dead": []}
-    if job.finished:
+    if finished:
         known = read_json(kept) if kept.exists() else known
         if known["episodes"] != episodes:
             known = {"episodes": episodes, **_evaluated(job, episodes)}
@@ -64,7 +64,7 @@ def result(job: Job, episodes: int) -> Result | None:
     return Result(
         rows=run.metrics,
         steps=run.metrics[-1]["step"],
-        finished=job.finished,
+        finished=finished,
         reward=last_reward(run.metrics),
         measures=known["measures"],
         dead=tuple(known["dead"]),

@@ -82,13 +82,12 @@ def weights(
             environments of the trajectory: what somebody expects who does not see what the agent sees.
     """
     logits = trajectory.logits[head]
+    policy = jax.nn.softmax(logits)
     if marginal == "average":
-        mean = jnp.mean(jax.nn.softmax(logits), (0, 1), keepdims=True)
-        if not samples:
-            return jnp.broadcast_to(mean, logits.shape)
-        logits = jnp.broadcast_to(jnp.log(mean), logits.shape)
+        policy = jnp.broadcast_to(jnp.mean(policy, (0, 1), keepdims=True), policy.shape)
+        logits = jnp.log(policy)
     if not samples:
-        return jax.nn.softmax(logits)
+        return policy
 
     def draw(key: Array, logits: Array, taken: Array) -> Array:
         drawn = jax.random.categorical(jax.random.fold_in(key, _SAMPLE), logits, shape=(samples, logits.shape[0]))

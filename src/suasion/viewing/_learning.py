@@ -24,6 +24,16 @@ _APART = 0.066  # least distance of two labels at the margin, as a part of the h
 _MARGIN = 0.06  # free space above and below, as a part of what is shown
 
 
+def check_rising(at: Int[np.ndarray, "_"] | Float[np.ndarray, "_"]) -> None:
+    """Refuse points that do not go from left to right.
+
+    Raises:
+        ValueError: with the first that does not.
+    """
+    if (falls := np.flatnonzero(np.diff(at) <= 0)).size:
+        raise ValueError(f"point {falls[0] + 1} is at {at[falls[0] + 1]}, after {at[falls[0]]}")
+
+
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Banded:
     """A curve with a band.
@@ -49,8 +59,7 @@ class Banded:
         lengths = [len(held) for held in (self.at, self.middle, self.lower, self.upper) if held is not None]
         if len(set(lengths)) > 1 or not lengths[0]:
             raise ValueError(f"at, middle, lower and upper have {lengths} points: equally many are needed, at least 1")
-        if (falls := np.flatnonzero(np.diff(self.at) <= 0)).size:
-            raise ValueError(f"point {falls[0] + 1} is at {self.at[falls[0] + 1]}, after {self.at[falls[0]]}")
+        check_rising(self.at)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from suasion.viewing._learning import check_rising
 from suasion.viewing._style import line_of, new_figure, style
 
 _MARKERS = "os^Dv<>p"
@@ -54,8 +55,7 @@ class Ratios:
                 raise ValueError(f"{name} has {len(held)} points, at has {len(self.at)}: equally many are needed")
             if (bad := np.flatnonzero(~np.isfinite(held))).size:
                 raise ValueError(f"{name}[{bad[0]}] is {held[bad[0]]}; must be finite")
-        if (falls := np.flatnonzero(np.diff(self.at) <= 0)).size:
-            raise ValueError(f"point {falls[0] + 1} is at {self.at[falls[0] + 1]}, after {self.at[falls[0]]}")
+        check_rising(self.at)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
