@@ -11,14 +11,14 @@ from benchmarks import _report as report
 from benchmarks import _studies as studies
 from benchmarks._options import Options
 
-FRESH = range(130, 140)
-FEW = range(130, 133)
+FRESH = range(140, 150)
+FEW = range(140, 143)
 _TRAIN = ("box-trapped", "--influence")
 _NEVER = ("--reward", "influence=0")
 _AT_ONCE = ("--reward", "extrinsic=1", "--reward", "influence=50/0")
 # KL and PMI are about four times the Jensen-Shannon divergence where effects are small.
 _FOUR_TIMES = (
-    *("--reward", "extrinsic=when(influence/after_opened[0]>=0.03,10):0@0,1@240000/1"),
+    *("--reward", "extrinsic=when(influence/after_opened[0]>=0.04,100,560000):0@0,1@240000/1"),
     *("--reward", "influence=10/0"),
 )
 CONTROL = "beta = 0, same curriculum"

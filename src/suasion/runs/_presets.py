@@ -64,14 +64,17 @@ def _influence(start: Preset, mode: str) -> Preset:
 def _box_influence(start: Preset, mode: str) -> Preset:
     """Influence first, apples later: with apples from the start the box is left alone before there is influence.
 
-    The free agent's own reward fades in once its influence after the opening is there, and after 480,000 steps at the
-    latest. Opening costs 2 to 5 apples; influence is some hundredths of a nat a step by the Jensen-Shannon divergence,
-    hence the weight of 50. Not by KL: to stand at the door and open it with a small probability p would be paid
-    -log p, without bound; by the Jensen-Shannon divergence no such wait is worth more than 1.04 nats. As apples fade in
-    the weight falls to 38, so that a wait is worth no more than there is to eat; with 25, agents close the box again.
-    The rate falls to a quarter: with a steady one a chance change of the trapped agent's habits ends, some hundred
-    thousand steps later, in a step of the free one that is too large, and the box stays shut. The model of others is
-    its own network, five times faster than the policy.
+    The free agent's own reward fades in once its influence after the opening has been there for a hundred updates, and
+    after 560,000 steps at the latest. Opening costs 2 to 5 apples; influence is a tenth of a nat a step by the
+    Jensen-Shannon divergence where both agents circle in one orchard, hence the weight of 50. Not by KL: to stand at
+    the door and open it with a small probability p would be paid -log p, without bound; by the Jensen-Shannon
+    divergence no such wait is worth more than 1.04 nats. As apples fade in the weight falls to 45, so that a wait is
+    worth no more than there is to eat.
+
+    Values weigh a fifth of the usual: when the trapped agent changes its habits, the free one's values are wrong by
+    tens of nats, and their gradient, through the layers that policy and values share, would take the policy with it.
+    No entropy bonus for the trapped agent: while it is locked in it is paid nothing, and would unlearn how to eat. The
+    model of others is its own network, five times faster than the policy.
     """
     model = ModelConfig(encoder="classes", hidden=(64,), width=64, optimiser=Optimiser(learning_rate=constant(1e-2)))
     config = InfluenceConfig(
@@ -82,10 +85,15 @@ def _box_influence(start: Preset, mode: str) -> Preset:
         model=model,
     )
     rate = Schedule(((0, 2e-3), (240_000, 2e-3), (600_000, 5e-4)))
-    learner = dataclasses.replace(start.learner, optimiser=Optimiser(learning_rate=rate))
-    when = "when(influence/after_opened[0]>=0.01,15,480000)"
-    rewards = (("extrinsic", f"{when}:0@0,1@240000/1"), ("influence", f"{when}:50@0,38@240000/0"))
-    return dataclasses.replace(start, influence=config, learner=learner, rewards=rewards)
+    learner = dataclasses.replace(
+        start.learner,
+        value_weight=0.1,
+        entropy_weight=(constant(0.01), constant(0.0)),
+        optimiser=Optimiser(learning_rate=rate),
+    )
+    when = "when(influence/after_opened[0]>=0.01,100,560000)"
+    rewards = (("extrinsic", f"{when}:0@0,1@240000/1"), ("influence", f"{when}:50@0,45@240000/0"))
+    return dataclasses.replace(start, influence=config, learner=learner, rewards=rewards, steps=1_040_000)
 
 
 def _small_harvest() -> Preset:
