@@ -1,6 +1,7 @@
 r"""Experiment II: influence by messages.
 
-Letters of the shapes: t steps, b environments, n agents; k influences j; m symbols.
+Letters of the shapes: t steps, b environments, n agents; k influences j; m symbols; c counterfactual symbols of k,
+a actions of j.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from suasion.agents import Params, Trajectory
-from suasion.influence._counterfactual import Counterfactual, as_read, features_of, memories
+from suasion.agents import Experiment, Params, Trajectory
+from suasion.influence._counterfactual import Counterfactual, as_read, asked, memories
 from suasion.influence._divergence import Imagined
 from suasion.networks import Policy
 
@@ -56,13 +57,26 @@ class Spoken(Counterfactual):
         self, params: Params, policy: Policy, trajectory: Trajectory, weights: Float[Array, "t b n c"]
     ) -> Imagined:
         """See `Counterfactual`; uniform for the last step, whose message has not been read."""
-        before, features = memories(params.policy, policy, trajectory)[1], features_of(policy, trajectory)
-        sent = weights[:-1], trajectory.symbols["message"][:-1]
-        following: Any = jax.tree.map(lambda x: x[1:], (before, jnp.moveaxis(features, 1, 0), trajectory.observation))
-        imagined = as_read(params.policy, policy, (*following, *sent), "messages")
+        sent = trajectory.symbols["message"][:-1]
+        imagined = as_read(params.policy, policy, trajectory, "messages", weights[:-1], sent)
 
         def ended(logs: Array) -> Array:
             last = jnp.full((1, *logs.shape[1:]), -np.log(logs.shape[-1]), logs.dtype)
             return jnp.concatenate([logs, last])
 
         return Imagined(*map(ended, imagined))
+
+    def steps(self, experiment: Experiment, params: Params, trajectory: Trajectory) -> Any:
+        """See `Tabled`: every agent's memory, features and observation in the step after, when messages are read.
+
+        Those of the last step are its own: nobody reads its messages, and its tables mean nothing. Nor do those of a
+        last step of an episode inside the trajectory.
+        """
+        self.reaches(experiment.policy)
+        before = memories(params.policy, experiment.policy, trajectory)[1]
+        now = before, trajectory.features, trajectory.observation
+        return jax.tree.map(lambda x: jnp.concatenate([x[1:], x[-1:]]), now)
+
+    def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
+        """See `Tabled`: c are the symbols of k."""
+        return asked(params.policy, experiment.policy, now, "messages")

@@ -20,7 +20,8 @@ from suasion.agents import Experiment, Params, Trajectory
 from suasion.games import Game
 from suasion.influence._divergence import Imagined, averaged, by_pair, over_steps
 from suasion.influence._model import ModelOfOthers
-from suasion.networks import Network, Observation, Policy, in_slots, pairs_in_slots
+from suasion.influence._native import imagined_in_one_pass, one_pass
+from suasion.networks import LSTM, Dense, Network, Observation, Policy, in_slots, pairs_in_slots
 
 
 @runtime_checkable
@@ -77,7 +78,8 @@ class Tabled(Protocol):
         ...
 
     def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
-        """Logits of every j's action, had every k done each action c: of one step (entries k = j mean nothing).
+        """Logits of every j's action, had every k chosen each symbol c of the head that is varied: of one step (entries
+        k = j mean nothing).
 
         Args:
             experiment: that was trained.
@@ -118,9 +120,8 @@ class Basic:
         self, params: Params, policy: Policy, trajectory: Trajectory, weights: Float[Array, "t b n c"]
     ) -> Imagined:
         """See `Counterfactual`."""
-        before, features = memories(params.policy, policy, trajectory)[1], features_of(policy, trajectory)
-        steps = (before, jnp.moveaxis(features, 1, 0), trajectory.observation, weights, trajectory.symbols["action"])
-        return as_read(params.policy, policy, steps, "current_actions")
+        actions = trajectory.symbols["action"]
+        return as_read(params.policy, policy, trajectory, "current_actions", weights, actions)
 
     def steps(self, experiment: Experiment, params: Params, trajectory: Trajectory) -> Any:
         """See `Tabled`: every agent's memory, features and observation."""
@@ -129,13 +130,7 @@ class Basic:
 
     def alternatives(self, experiment: Experiment, params: Params, now: Any) -> Float[Array, "c b k j a"]:
         """See `Tabled`."""
-        (memory, features, observation), policy = now, experiment.policy
-        features = policy.trunk.by_group(features, 2)
-        each = [
-            policy.alternatives(params.policy, memory, features, observation, field="current_actions", slot=slot)
-            for slot in range(1, policy.spec.agents)
-        ]
-        return jnp.swapaxes(by_pair(jnp.stack([logits["action"] for logits in each], 3)), 2, 3)
+        return asked(params.policy, experiment.policy, now, "current_actions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,20 +295,32 @@ class Simulated:
         return jnp.zeros(shape, jnp.float32).at[:, :, np.array(self.influencers)].set(known)
 
 
-def as_read(network: Network, policy: Policy, steps: Any, field: str) -> Imagined:
+def as_read(
+    network: Network,
+    policy: Policy,
+    trajectory: Trajectory,
+    field: str,
+    weights: Float[Array, "s b n c"],
+    symbols: Int[Array, "s b n"],
+) -> Imagined:
     """What every j would do for every symbol of k that it reads: each is the swap of one row of the input product.
 
     Args:
         network: the policies' parameters.
         policy: the definition.
-        steps: of every step, the memories before it, features, observations, and of what is read: the weights of
-            every agent's counterfactual symbols, and its real symbols.
-        field: of the observation, that holds these symbols.
+        trajectory: of which the last s steps are asked about.
+        field: of the observation, that holds the symbols.
+        weights: of every agent's counterfactual symbols, as they are read in these steps.
+        symbols: the real ones.
     """
-    _, _, _, weights, symbols = steps
+    if one_pass(network.core):
+        return _read_in_one_pass(network, network.core, policy, trajectory, field, weights, symbols)
+    before, features = memories(network, policy, trajectory)[1], features_of(policy, trajectory)
+    first = len(trajectory.start) - len(weights)
+    steps = jax.tree.map(lambda x: x[first:], (before, jnp.moveaxis(features, 1, 0), trajectory.observation))
 
     def one(now: Any) -> tuple[Array, Array]:
-        memory, features, observation, weights, symbols = now
+        (memory, features, observation), weights, symbols = now
         each = [
             averaged(
                 policy.alternatives(network, memory, features, observation, field=field, slot=slot)["action"],
@@ -327,7 +334,50 @@ def as_read(network: Network, policy: Policy, steps: Any, field: str) -> Imagine
         return actual, marginal
 
     numbers = 4 * policy.config.width * symbols[0].size * weights.shape[-1]
-    return Imagined(*over_steps(one, steps, numbers))
+    return Imagined(*over_steps(one, (steps, weights, symbols), numbers))
+
+
+def _read_in_one_pass(
+    network: Network, core: LSTM, policy: Policy, trajectory: Trajectory, field: str, weights: Array, symbols: Array
+) -> Imagined:
+    """`as_read`, without the alternatives ever being written down."""
+    action, slots = network.heads["action"], range(1, policy.spec.agents)
+    first = len(trajectory.start) - len(weights)
+    _, *both = imagined_in_one_pass(
+        policy.trunk,
+        core,
+        Dense(weight=action.weight[..., :-1], bias=action.bias[..., :-1]),  # without the value
+        trajectory.memory,
+        features_of(policy, trajectory),
+        trajectory.observation,
+        trajectory.start,
+        field=field,
+        slots=tuple(slots),
+        weights=jnp.stack([jnp.roll(weights, -slot, 2) for slot in slots], 3),
+        chosen=jnp.stack([jnp.roll(symbols, -slot, 2) for slot in slots], 3),
+        available=trajectory.observation.available[first:],
+    )
+    # From j with k in slots to pairs k, j.
+    return Imagined(*(jnp.swapaxes(by_pair(part[..., 0, :]), 2, 3) for part in both))
+
+
+def asked(network: Network, policy: Policy, now: Any, field: str) -> Float[Array, "c b k j a"]:
+    """Logits of every j's action for every symbol of k that it reads, one by one.
+
+    Args:
+        network: the policies' parameters.
+        policy: the definition.
+        now: of one step, the memories before it, features [b, n, d] and observations.
+        field: of the observation, that holds the symbols.
+    """
+    memory, features, observation = now
+    features = policy.trunk.by_group(features, 2)
+    each = [
+        policy.alternatives(network, memory, features, observation, field=field, slot=slot)["action"]
+        for slot in range(1, policy.spec.agents)
+    ]
+    # From j with k in slots to pairs k, j.
+    return jnp.swapaxes(by_pair(jnp.stack(each, 3)), 2, 3)
 
 
 def features_of(policy: Policy, trajectory: Trajectory) -> Float[Array, "g t m d"]:

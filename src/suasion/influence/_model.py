@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Float, Key
 
 from suasion.agents import AuxiliaryLoss, Metric, Optimiser, Ratio, Trajectory, constant
 from suasion.influence._divergence import Imagined, averaged, by_pair, over_steps, weights
-from suasion.networks import Core, CoreKind, Dense, Encoder, Memory, Network, Observation, Policy, Trunk, in_slots
+from suasion.influence._native import imagined_in_one_pass, one_pass
+from suasion.networks import LSTM, Core, CoreKind, Dense, Encoder, Memory, Network, Observation, Policy, Trunk, in_slots
 
 _OWN = 0  # one's own slot
 
@@ -125,6 +126,8 @@ class ModelOfOthers(AuxiliaryLoss):
         shared = None if trajectory.features is None else policy.trunk.by_group(trajectory.features, 2)
         features = self._features(auxiliary, policy, trajectory.observation, shared)
         observation = self._observation(trajectory)
+        if one_pass(auxiliary.core):
+            return self._in_one_pass(auxiliary, auxiliary.core, memory, features, policy, trajectory)
         last, before = trunk.memories(auxiliary.core, memory, features, observation, trajectory.start)
 
         def one(now: Any) -> tuple[Array, Array]:
@@ -138,6 +141,33 @@ class ModelOfOthers(AuxiliaryLoss):
         steps = (before, jnp.moveaxis(features, 1, 0), observation, weights(trajectory), trajectory.symbols["action"])
         actual, marginal = over_steps(one, steps, numbers)
         return last, Imagined(by_pair(actual), by_pair(marginal))
+
+    def _in_one_pass(
+        self,
+        auxiliary: ModelNetwork,
+        core: LSTM,
+        memory: Memory,
+        features: Float[Array, "g t m d"],
+        policy: Policy,
+        trajectory: Trajectory,
+    ) -> tuple[Memory, Imagined]:
+        """`observe`, without the alternatives ever being written down."""
+        actions = trajectory.symbols["action"]
+        last, actual, marginal = imagined_in_one_pass(
+            self.trunk(policy),
+            core,
+            auxiliary.head,
+            memory,
+            features,
+            self._observation(trajectory),
+            trajectory.start,
+            field="current_actions",
+            slots=(_OWN,),
+            weights=weights(trajectory)[..., None, :],
+            chosen=actions[..., None],
+            available=jnp.ones((*actions.shape, len(policy.spec.actions)), bool),
+        )
+        return last, Imagined(by_pair(actual[..., 0, :, :]), by_pair(marginal[..., 0, :, :]))
 
     def steps(self, auxiliary: ModelNetwork, memory: Memory, policy: Policy, trajectory: Trajectory) -> Any:
         """What `foresee` needs of every step: memory, the policies' features where shared, and what is read.

@@ -154,6 +154,13 @@ class Trunk:
         )
         return self._memory_out(last, 0), self._memory_out(before, 1)
 
+    def drives(
+        self, core: Core, features: Float[Array, "g t m d"], observation: Observation
+    ) -> Float[Array, "g t m k"]:
+        """The core's input product of every step."""
+        inputs = CoreInput(features, self.rows(observation))
+        return _each_group(lambda core, inputs: core.product(inputs), core, inputs)
+
     def alternatives(
         self,
         core: Core,

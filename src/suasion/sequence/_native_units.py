@@ -10,6 +10,7 @@ import typing
 import numpy as np
 from numba import njit
 
+from suasion._foreign_functions import sigmoid, tanh
 from suasion.sequence._native_kernels import (
     _EVER,
     _FAST,
@@ -18,8 +19,6 @@ from suasion.sequence._native_kernels import (
     _add,
     _add_product,
     _product,
-    sigmoid,
-    tanh,
 )
 
 
