@@ -26,7 +26,7 @@ def communication_table(found: Communication) -> str:
         if speaker.reason:
             lines.append(f"\nConsistency of agent {number} is undefined: {speaker.reason}.\n")
         elif speaker.unseen_symbols:
-            symbols = ", ".join(str(symbol + 1) for symbol in speaker.unseen_symbols)
+            symbols = ", ".join(str(symbol) for symbol in speaker.unseen_symbols)
             lines.append(f"\nAgent {number} never says {symbols}.\n")
     return "".join(lines)
 

@@ -20,6 +20,7 @@ NAMES = (
     *("basic harvest", "basic three shared"),
     *("model harvest", "model box", "model three shared"),
     *("simulator harvest", "simulator box", "simulator three shared"),
+    *("messages harvest", "messages three shared"),
 )
 HALF = 1 / 510  # the most by which a probability is rounded
 
@@ -29,13 +30,13 @@ def asked(world, quick):
     """World, experiment and steps of a name, and the tables of all steps of all episodes as [t, b, k, j, ...]."""
     made = {}
 
-    def make(name):
-        if name in made:
-            return made[name]
+    def make(name, marginal="policy"):
+        if (name, marginal) in made:
+            return made[name, marginal]
         w = world(name)
         everybody = tuple(range(w.policy.spec.agents))
         influencers = getattr(w.source, "influencers", everybody)
-        term = Influence(counterfactual=w.source, influencers=influencers, influenced=everybody)
+        term = Influence(counterfactual=w.source, influencers=influencers, influenced=everybody, marginal=marginal)
         experiment = Experiment(
             game=w.game,
             policy=w.policy,
@@ -53,8 +54,8 @@ def asked(world, quick):
         which = jnp.arange(w.trajectory.start.shape[0])
         each = [ask(experiment, w.params, steps, jnp.asarray(b), which) for b in range(w.trajectory.start.shape[1])]
         tables = [np.stack(part, 1).astype(float) for part in zip(*each, strict=True)]
-        made[name] = w, experiment, steps, *tables
-        return made[name]
+        made[name, marginal] = w, experiment, steps, *tables
+        return made[name, marginal]
 
     return make
 
@@ -99,7 +100,7 @@ def between(kind, p, q, least, followed):
 
 
 @pytest.mark.parametrize("kind", ["kl", "jsd", "pmi"])
-@pytest.mark.parametrize("name", ["basic three shared", "model harvest", "simulator harvest"])
+@pytest.mark.parametrize("name", ["basic three shared", "model harvest", "simulator harvest", "messages harvest"])
 def test_influence_from_what_is_kept(name, kind, asked):
     """The divergence recomputed from bytes is the recorded influence but for what was rounded; the bound is exact."""
     w, _, _, conditional, marginal = asked(name)
@@ -110,7 +111,7 @@ def test_influence_from_what_is_kept(name, kind, asked):
     assert np.abs(mean - kept_q)[influence != 0].max() <= 2 * HALF + 1e-6
     widths = []
     for t, b, k, j in np.argwhere(influence > 0.001):
-        a, followed = w.actions[t, b, k], w.actions[min(t + w.source.ahead, len(w.actions) - 1), b, j]
+        a, followed = w.chosen[t, b, k], w.actions[min(t + w.source.ahead, len(w.actions) - 1), b, j]
         p, q = kept_p[t, b, k, j, a], kept_q[t, b, k, j]
         if kind == "pmi" and min(p[followed], q[followed]) < 3 * HALF:
             continue  # a logarithm of next to nothing: the bytes say nothing of it
@@ -119,6 +120,36 @@ def test_influence_from_what_is_kept(name, kind, asked):
         widths.append(high - low)
     assert len(widths) > 5
     assert np.median(widths) < (0.2 if kind == "pmi" else 0.02)
+
+
+@pytest.mark.parametrize("marginal", ["policy", "average"])
+@pytest.mark.parametrize("name", ["messages harvest", "messages three shared"])
+def test_tables_of_messages_are_the_influence(name, marginal, asked, oracle):
+    """Had k said m, its influence would be the divergence of row m from the marginal: of every message, the spoken one
+    too. Its mean over what k says is the information between message and action, by either marginal.
+    """
+    w, _, (_, weights), conditional, marginal_logs = asked(name, marginal)
+    weights = np.asarray(weights, float)
+    averages = w.weights if marginal == "policy" else np.broadcast_to(w.weights.mean((0, 1)), w.weights.shape)
+    np.testing.assert_allclose(weights, averages, atol=2e-5)
+    p, q = np.exp(conditional), np.exp(marginal_logs)
+    known = ~np.isnan(w.table).any((-1, -2))
+    np.testing.assert_allclose(q[known], np.einsum("tbkc,tbkjca->tbkja", averages, w.table)[known], atol=1e-5)
+    rows = (p * (conditional - marginal_logs[..., None, :])).sum(-1)
+    said = w.trajectory.symbols["message"]
+    every = [
+        w.fast("kl", weights=weights, trajectory=w.trajectory._replace(symbols={**w.trajectory.symbols, "message": m}))
+        for m in (jnp.full_like(said, c) for c in range(p.shape[-2]))
+    ]
+    recorded = w.fast("kl", weights=weights)
+    chosen = np.take_along_axis(rows, w.chosen[:, :, :, None, None], -1)[..., 0]
+    np.testing.assert_allclose(chosen[known], recorded[known], atol=1e-5)
+    assert recorded[known].max() > 0.01
+    for c, influence in enumerate(every):
+        np.testing.assert_allclose(rows[known][:, c], influence[known], atol=1e-5)
+    for t, b, k, j in np.argwhere(known):
+        mean = sum(weights[t, b, k, c] * influence[t, b, k, j] for c, influence in enumerate(every))
+        assert abs(mean - oracle.information(averages[t, b, k], w.table[t, b, k, j])) < 1e-5
 
 
 def test_moments_are_taken_from_the_tables(asked, quick):

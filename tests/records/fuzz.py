@@ -138,6 +138,11 @@ def _example():
         events={"apples": np.ones((2, 2), np.float32), "left": np.ones(2, np.float32)},
         influence=np.ones((2, 2, 2), np.float32),
         messages=np.zeros((2, 2), np.int16),
+        moments=np.array([[0, 0, 1, 1], [1, 1, 0, 1]], np.int32),
+        conditionals=np.full((2, 4, 3), 85, np.uint8),
+        marginals=np.full((2, 3), 85, np.uint8),
+        varied="message",
+        marginal="average",
         headings=np.zeros((3, 2), np.int8),
         agents=("agent 1", "agent 2"),
         agent_codes=(3, 4),
@@ -153,8 +158,8 @@ def _episode(folder):
 
 
 def _counterfactuals(folder):
-    path, tables = folder / "all", np.full((2, 2, 2, 3, 3), 85, np.uint8)
-    write_counterfactuals(path, _example(), 1, [(tables, tables[:, :, :, 0])])
+    path, tables = folder / "all", np.full((2, 2, 2, 4, 3), 85, np.uint8)
+    write_counterfactuals(path, _example(), 1, [(tables, tables[:, :, :, 0])], symbols=4, marginal="average")
     return path, sealed, lambda: read_counterfactuals(path), RecordError
 
 

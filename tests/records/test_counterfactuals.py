@@ -41,6 +41,45 @@ def test_an_episode_without_steps(tmp_path, episode):
     assert read_counterfactuals(tmp_path / "c").conditionals.shape == (0, 2, 2, 3, 3)
 
 
+@pytest.mark.parametrize("marginal", ["policy", "average"])
+def test_messages_have_as_many_rows_as_symbols(tmp_path, episode, marginal):
+    rng = np.random.default_rng(0)
+    tables = rng.integers(0, 256, (5, 2, 2, 7, 3), np.uint8), rng.integers(0, 256, (5, 2, 2, 3), np.uint8)
+    write_counterfactuals(tmp_path / "c", episode(), 1, [tables], symbols=7, marginal=marginal)
+    found = read_counterfactuals(tmp_path / "c")
+    np.testing.assert_array_equal(found.conditionals, tables[0])
+    assert (found.varied, found.marginal) == ("message", marginal)
+    envelope = read_envelope(tmp_path / "c", "counterfactuals")
+    assert envelope.header["format"] == 2
+    for changes, fault in (
+        ({"varied": "action"}, "conditionals of 7 alternatives, not of the 3 actions"),
+        ({"actions_names": ["a"]}, r"shape \(5, 2, 2, 7, 3\), not uint8 and \(5, 2, 2, 7, 1\)"),
+    ):
+        write_envelope(tmp_path / "d", "counterfactuals", envelope.arrays, envelope.header | changes)
+        with pytest.raises(RecordError, match=fault):
+            read_counterfactuals(tmp_path / "d")
+    for symbols in (0, 32769):
+        with pytest.raises(RecordError, match=f"conditionals of {symbols} symbols; must be within 1 and 32768"):
+            write_counterfactuals(tmp_path / "e", episode(), 1, [], symbols=symbols)
+        many = np.zeros((5, 2, 2, symbols, 3), np.uint8)
+        write_envelope(tmp_path / "d", "counterfactuals", envelope.arrays | {"conditionals": many}, envelope.header)
+        with pytest.raises(RecordError, match=f"conditionals of {symbols} symbols"):
+            read_counterfactuals(tmp_path / "d")
+    with pytest.raises(RecordError, match="marginal is 'mean'"):
+        write_counterfactuals(tmp_path / "e", episode(), 1, [], symbols=7, marginal="mean")
+    assert not (tmp_path / "e").exists()
+
+
+def test_what_is_averaged_over_is_told_of_actions_too(tmp_path, episode):
+    """Format 1, which older programs read, where nothing is told that it has not."""
+    write_counterfactuals(tmp_path / "c", episode(), 0, [tables()])
+    assert read_envelope(tmp_path / "c", "counterfactuals").header["format"] == 1
+    write_counterfactuals(tmp_path / "c", episode(), 0, [tables()], marginal="average")
+    assert read_envelope(tmp_path / "c", "counterfactuals").header["format"] == 2
+    found = read_counterfactuals(tmp_path / "c")
+    assert (found.varied, found.marginal) == ("action", "average")
+
+
 def test_blocks_that_do_not_fit_leave_nothing(tmp_path, episode):
     conditionals, marginals = tables()
     for blocks, fault in (
@@ -66,7 +105,14 @@ def test_what_is_no_such_file_is_refused_by_name(tmp_path, episode):
         (arrays | {"marginals": arrays["marginals"][:4]}, header, "marginals is of uint8 and shape"),
         (arrays | {"conditionals": np.array(3, np.uint8)}, header, r"conditionals is of uint8 and shape \(\)"),
         (arrays | {"conditionals": arrays["conditionals"].astype(np.float32)}, header, "of float32"),
-        (arrays, header | {"format": 2}, "format 2, newer"),
+        (arrays, header | {"format": 3}, r"format 3, newer than this program \(it reads 1 to 2\)"),
+        (arrays, header | {"format": 0}, "format 0, unknown"),
+        (arrays, header | {"format": 2}, r"format 2: header\.varied must be a string"),
+        (arrays, header | {"format": 2, "varied": "action"}, r"format 2: header\.marginal must be a string"),
+        (arrays, header | {"format": 2, "varied": 1, "marginal": "policy"}, r"header\.varied must be a string"),
+        (arrays, header | {"format": 2, "varied": "moods", "marginal": "policy"}, "varied is 'moods'; must be action"),
+        (arrays, header | {"format": 2, "varied": "action", "marginal": "mean"}, "marginal is 'mean'; must be policy"),
+        (arrays, header | {"varied": "message", "marginal": "policy"}, "missing or unknown: marginal, varied"),
         (arrays, header | {"format": True}, "format True, unknown"),
         (arrays, header | {"ahead": 2}, "ahead is 2"),
         (arrays, header | {"ahead": True}, r"header\.ahead must be int"),

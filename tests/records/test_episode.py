@@ -14,6 +14,10 @@ def equal(a, b):
     return a == b
 
 
+def cells(shape, dtype, value=0):
+    return np.full(shape, value, dtype)
+
+
 def test_an_episode_reads_back(tmp_path, episode):
     bare = {
         "influence": None,
@@ -23,7 +27,9 @@ def test_an_episode_reads_back(tmp_path, episode):
         "events": {},
         "note": "",
     }
-    for changes in ({}, {"steps": 0}, {"agents": 1}, {"agents": 7, "seed": 2**64 - 1}, bare):
+    kinds = ("action", "policy"), ("action", "average"), ("message", "policy"), ("message", "average")
+    told = [tables(varied, marginal) for varied, marginal in kinds]
+    for changes in ({}, {"steps": 0}, {"agents": 1}, {"agents": 7, "seed": 2**64 - 1}, bare, *told):
         written = episode(**changes)
         write_episode(tmp_path / "e", written)
         found = read_episode(tmp_path / "e")
@@ -32,10 +38,21 @@ def test_an_episode_reads_back(tmp_path, episode):
         first = (tmp_path / "e").read_bytes()
         write_episode(tmp_path / "e", found)
         assert (tmp_path / "e").read_bytes() == first
+        default = (written.varied, written.marginal) == kinds[0]
+        assert read_envelope(tmp_path / "e", "episode").header["format"] == (1 if default else 2)
 
 
-def cells(shape, dtype, value=0):
-    return np.full(shape, value, dtype)
+def tables(varied="message", marginal="policy", rows=None, **changes):
+    """Of two moments; messages are of four symbols, as in `episode`."""
+    rows = rows if rows is not None else 4 if varied == "message" else 3
+    return {
+        "moments": np.array([[1, 0, 1, 2], [3, 1, 0, 4]], np.int32),
+        "conditionals": np.full((2, rows, 3), 85, np.uint8),
+        "marginals": np.full((2, 3), 85, np.uint8),
+        "messages": np.arange(10, dtype=np.int16).reshape(5, 2) % 4,
+        "varied": varied,
+        "marginal": marginal,
+    } | changes
 
 
 @pytest.mark.parametrize(
@@ -63,6 +80,21 @@ def cells(shape, dtype, value=0):
         ({"agent_codes": (1,)}, "1 agent codes for 2 agents"),
         ({"agent_codes": (1, 5)}, "within 0 and 4"),
         ({"classes": (), "palette": ()}, "0 classes"),
+        (tables(rows=3), r"messages\[1, 1\] is 3 of 3 symbols"),
+        (tables(rows=0), "conditionals of 0 symbols"),
+        (tables(rows=2**15 + 1), "conditionals of 32769 symbols; must be within 1 and 32768"),
+        (tables("action", rows=4), "conditionals of 4 alternatives, not of the 3 actions"),
+        (tables(messages=None), "varied is 'message', but there are no messages"),
+        (tables(messages=cells((5, 2), np.int16, -1)), r"moments\[0\] is \[1, 0, 1, 2\]: agent 0 said nothing"),
+        (tables("moods", rows=3), "varied is 'moods'; must be action or message"),
+        (tables(marginal="x" * 99), f"marginal is '{'x' * 40}'; must be policy or average"),
+        (tables(conditionals=cells((2, 4), np.uint8)), r"conditionals has shape \(2, 4\)"),
+        (tables(conditionals=cells((3, 4, 3), np.uint8)), r"conditionals has shape \(3, 4, 3\), not \(2, 4, 3\)"),
+        (tables(conditionals=cells((2, 4, 2), np.uint8)), r"conditionals has shape \(2, 4, 2\), not \(2, 4, 3\)"),
+        (tables(marginals=cells((2, 4), np.uint8)), "marginals has shape"),
+        (tables(marginals=None), "belong together"),
+        ({"varied": "message"}, "varied is 'message', marginal 'policy', but there are no moments"),
+        ({"marginal": "average"}, "but there are no moments"),
     ],
 )
 def test_episodes_that_cannot_be_are_refused_at_birth(episode, changes, fault):
@@ -83,7 +115,11 @@ def test_files_that_are_no_episode_are_refused_by_name(tmp_path, episode):
         (arrays | {"actions": np.array(3, np.int16)}, header, "actions"),
         (arrays | {"views": arrays["views"] + np.uint8(200)}, header, r"views\["),
         (arrays | {"events/apples": np.array(1, np.float32)}, header, "events"),
-        (arrays, header | {"format": 2}, "episode format 2, newer"),
+        (arrays, header | {"format": 3}, "episode format 3, newer"),
+        (arrays, header | {"format": 2}, r"episode format 2: header\.varied must be a string"),
+        (arrays, header | {"varied": "action", "marginal": "policy"}, "missing or unknown: marginal, varied"),
+        (arrays, header | {"format": 2, "varied": ["message"], "marginal": "policy"}, r"varied must be a string"),
+        (arrays, header | {"format": 2, "varied": "message", "marginal": "policy"}, "but there are no moments"),
         (arrays, header | {"format": "1"}, "episode format 1, unknown"),
         (arrays, header | {"more": 1}, "missing or unknown: more"),
         (arrays, {name: header[name] for name in header if name != "note"}, "missing or unknown: note"),

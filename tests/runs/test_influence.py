@@ -5,14 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from suasion._communication_table import communication_table
 from suasion.cli import main
 from suasion.records import RecordError, read_counterfactuals, read_episode, read_metrics
-from suasion.runs import RunConfig, configure, observe_run, train, write_episodes
-from suasion.runs._play import load_run
+from suasion.runs import Observed, RunConfig, configure, observe_run, train, write_episodes
+from suasion.runs._play import load_run, played_run
 
 
 def _box(mode: str, **changes: Any) -> RunConfig:
@@ -101,8 +102,9 @@ def test_agents_that_send_messages(tmp_path: Path, documented: Callable[[str], b
     assert {"reward/influence/message", "reward/extrinsic-message/message", "message/entropy"} <= rows[0].keys()
     for key in sorted({key for row in rows for key in row}):
         assert documented(key), f"{key} is not explained in docs/metrics.md"
-    seen = observe_run(tmp_path / "seed-0", episodes=3)
+    seen = observe_run(tmp_path / "seed-0", episodes=3, counterfactuals=True)
     assert seen.communication is not None
+    _messages_are_tabled(tmp_path / "seed-0", seen)
     assert seen.communication.influential is not None
     assert [speaker.reason for speaker in seen.communication.everywhere.consistency.speakers] == ["", ""]
     for episode in seen.episodes:
@@ -123,6 +125,34 @@ def test_agents_that_send_messages(tmp_path: Path, documented: Callable[[str], b
             configure("signalling", **(given | changes))
     with pytest.raises(ValueError, match="recall has one agent: there is nobody to read its messages"):
         configure("recall", policy={"vocabulary": 2})
+
+
+def _messages_are_tabled(path: Path, seen: Observed) -> None:
+    """Influence is the divergence of the spoken row from the marginal, and that what all three say on average."""
+    opened = load_run(path)
+    played = played_run(opened, episodes=3, seed=0, greedy=False)
+    says = np.asarray(jax.nn.softmax(played.trajectory.logits["message"])).mean((0, 1))
+    for episode, file in zip(seen.episodes, write_episodes(opened, seen.episodes), strict=True):
+        read = read_episode(file)
+        assert (read.varied, read.marginal) == ("message", "average")
+        assert read.moments is not None
+        assert read.conditionals is not None
+        assert read.marginals is not None
+        assert read.influence is not None
+        assert read.messages is not None
+        assert len(read.moments) == (episode.influence > 0).sum() > 0
+        t, k, j, then = read.moments.T
+        assert (then == t + 1).all()
+        assert read.conditionals.shape[1:] == (3, len(read.actions_names))
+        np.testing.assert_allclose(np.einsum("mc,mca->ma", says[k], read.conditionals), read.marginals, atol=1.1)
+        said = read.conditionals[np.arange(len(t)), read.messages[t, k]]
+        p, q = (np.maximum(x, 0.5) / 255 for x in (said, read.marginals))
+        np.testing.assert_allclose((p * np.log(p / q) - p + q).sum(-1), read.influence[t, k, j], atol=0.02)
+        every = read_counterfactuals(file.with_suffix(".counterfactuals"))
+        assert (every.varied, every.marginal, every.ahead) == ("message", "average", 1)
+        assert every.conditionals.shape == (6, 2, 2, 3, len(read.actions_names))
+        assert np.abs(every.conditionals[t, k, j].astype(int) - read.conditionals).max() <= 1
+        assert not every.conditionals[-1].any()
 
 
 def test_a_run_without_influence_is_measured_exactly(trained: Path) -> None:

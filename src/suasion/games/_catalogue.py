@@ -20,6 +20,7 @@ from suasion.games._matrix import MatrixGame, chicken, prisoners_dilemma, pure_c
 from suasion.games._recall import Recall
 from suasion.games._signalling import Signalling
 from suasion.games._tmaze import TMaze
+from suasion.records import nearest
 
 LARGEST_FILE = 1_000_000  # bytes of a map or payoff file
 SMALL = MappingProxyType({"agents": 3, "view": 7, "horizon": 250, "hit_cost": 5.0})
@@ -102,9 +103,7 @@ def _checked(kind: str, option: str, value: Any) -> Any:
     """The value of an option in its type, or an error that lists what the game takes."""
     takes = ENTRIES[kind].options
     if option not in takes:
-        nearest = difflib.get_close_matches(option, takes, n=1)
-        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise GameError(f"{kind} does not take {option!r}{hint}; it takes {', '.join(takes)}")
+        raise GameError(f"{kind} does not take {option!r}{nearest(option, takes)}; it takes {', '.join(takes)}")
     wanted = takes[option]
     if wanted is str:
         return value
@@ -114,8 +113,8 @@ def _checked(kind: str, option: str, value: Any) -> Any:
 
 
 def _unknown(name: str) -> str:
-    nearest = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "there is no name like it."
+    near = difflib.get_close_matches(name, ENTRIES, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "there is no name like it."
     return f"unknown game {name!r}: {hint} Games: {', '.join(ENTRIES)}; or the path of a map file"
 
 

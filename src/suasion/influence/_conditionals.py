@@ -1,10 +1,12 @@
 r"""What others would have done, alternative by alternative: $p(a^j \mid \tilde a^k, z)$ for moments to look at.
 
-The numbers behind influence: averaged over k's policy the rows of a table are its marginal, and the divergence of the
-row of what k did from that marginal is the influence. Nothing is held for more steps than are asked for.
+The alternatives are k's actions, or its messages where these are what is paid. The numbers behind influence: averaged
+with the weights of the reward's marginal (k's policy in its state, or on average over the episodes) the rows of a table
+are its marginal, and the divergence of the row of what k did from that marginal is the influence. Nothing is held for
+more steps than are asked for.
 
 Letters of the shapes: t steps, b episodes, m moments, s steps that are asked for; k influences j; a actions,
-c counterfactual actions of k.
+c counterfactual actions or messages of k.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ class Table(NamedTuple):
     r"""Log-probabilities of j's action.
 
     Attributes:
-        conditional: $\log p(a^j \mid \tilde a^k, z)$, for each action of k.
-        marginal: $\log \sum_{\tilde a} \pi^k(\tilde a) p(a^j \mid \tilde a, z)$; with drawn counterfactuals
-            (`Influence.samples`) their frequencies stand for $\pi^k$, as in the reward.
+        conditional: $\log p(a^j \mid \tilde a^k, z)$, for each action or message of k.
+        marginal: $\log \sum_{\tilde a} \pi^k(\tilde a) p(a^j \mid \tilde a, z)$; what stands for $\pi^k$ is as in the
+            reward: its mean over the episodes (`Influence.marginal`), or frequencies of draws (`Influence.samples`).
     """
 
     conditional: Float[Array, "*m c a"]

@@ -20,6 +20,7 @@ from suasion.records._counterfactuals import write_counterfactuals as write_coun
 from suasion.records._disk import RecordError as RecordError
 from suasion.records._disk import make_folder as make_folder
 from suasion.records._disk import read_bounded as read_bounded
+from suasion.records._disk import refuse as refuse
 from suasion.records._disk import sweep as sweep
 from suasion.records._disk import write_whole as write_whole
 from suasion.records._envelope import Envelope as Envelope
@@ -40,6 +41,7 @@ from suasion.records._lock import is_held as is_held
 from suasion.records._metrics import Metrics as Metrics
 from suasion.records._metrics import MetricsWriter as MetricsWriter
 from suasion.records._metrics import read_metrics as read_metrics
+from suasion.records._nearest import nearest as nearest
 from suasion.records._run import Run as Run
 from suasion.records._run import RunPaths as RunPaths
 from suasion.records._run import create_run as create_run

@@ -55,6 +55,23 @@ def write_whole(path: str | Path, pieces: Iterable[bytes | bytearray | memoryvie
     sync_folder(path.parent)
 
 
+def refuse(path: str | Path, *, force: bool) -> None:
+    """Refuse to write a file where something is: before the work that leads to it, and again when it is written.
+
+    Args:
+        path: of the file.
+        force: a regular file, or a link to one, may be replaced.
+
+    Raises:
+        RecordError: something of that name is there and `force` is not given, or it is no regular file.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise RecordError(f"{path}: exists and is no file; name the file to write")
+    if os.path.lexists(path) and not force:
+        raise RecordError(f"{path}: exists; --force replaces it")
+
+
 def open_to_grow(path: str | Path) -> int:
     """A descriptor for a file that is read, cut and appended to; made if missing.
 

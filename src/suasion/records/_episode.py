@@ -1,7 +1,7 @@
 """An episode on disk: enough to draw it again, to measure it, and to see who influenced whom.
 
 Letters of the shapes: t steps, frames t + 1 states, n agents, h and w rows and columns of the map, v and u of
-a view, m moments, a actions.
+a view, m moments, a actions, c actions or messages of which it is asked what they would have changed.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,14 @@ from suasion.records._disk import RecordError
 from suasion.records._envelope import read_envelope, write_envelope
 
 _KIND = "episode"
-_FORMAT = 1
+_FORMAT = 2  # with `varied` and `marginal`; 1, without them, is still what is written where both have their default
+_VARIED = ("action", "message")
+_MARGINAL = ("policy", "average")
+_MOST_SYMBOLS = 2**15  # of messages
 _TEXTS = ("game", "note")
 _NAMES = ("classes", "actions_names", "agents")
 _NUMBERS = ("seed", "step")
+_TOLD = ("varied", "marginal")
 _REQUIRED = ("boards", "views", "actions", "rewards")
 _OPTIONAL = ("influence", "simulated", "messages", "headings", "moments", "conditionals", "marginals")
 _EVENT = "events/"
@@ -52,10 +56,14 @@ class Episode:
         headings: int8[t+1, n], of each agent in each state: 0 up, 1 right, 2 down, 3 left. None: the game has
             none.
         moments: int32[m, 4], moments (t, k, j, s) of which it is recorded what agent j would have done in step s, the
-            same or a later one, for each action of agent k in step t. None: not recorded.
-        conditionals: uint8[m, a, a], at [i, x, y] the probability that j does y given that k does x, in 255ths,
-            rounded. None where `moments` is.
+            same or a later one, for each action (or message) of agent k in step t. None: not recorded.
+        conditionals: uint8[m, c, a], at [i, x, y] the probability that j does y given that k does (or says) x, in
+            255ths, rounded. None where `moments` is.
         marginals: uint8[m, a], the same on average over what k might have done. None where `moments` is.
+        varied: what of k is varied in these tables: its `action`, then c = a; or its `message`, then c is the number of
+            symbols, at most 32,768.
+        marginal: over what `marginals` average: what k's `policy` might have chosen in its state; or what it chooses on
+            `average` in episodes played together, as somebody expects who does not see that state.
 
     Raises:
         RecordError: shapes that do not fit each other, codes or actions out of range, numbers that are not
@@ -84,6 +92,8 @@ class Episode:
     moments: np.ndarray | None = None
     conditionals: np.ndarray | None = None
     marginals: np.ndarray | None = None
+    varied: str = "action"
+    marginal: str = "policy"
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -109,7 +119,7 @@ class Episode:
             _check_array("messages", self.messages, np.int16, (steps, agents), (-1, 2**15))
         if self.headings is not None:
             _check_array("headings", self.headings, np.int8, (steps + 1, agents), (0, 4))
-        _check_moments(self, steps, agents, len(self.actions_names))
+        _check_moments(self, steps, agents)
 
 
 def most_influential(influence: np.ndarray, most: int) -> np.ndarray:
@@ -135,7 +145,7 @@ def write_episode(path: str | Path, episode: Episode) -> None:
     arrays |= {name: array for name in _OPTIONAL if (array := getattr(episode, name)) is not None}
     arrays |= {_EVENT + name: event for name, event in episode.events.items()}
     header = {name: getattr(episode, name) for name in (*_TEXTS, *_NAMES, *_NUMBERS, "palette", "agent_codes")}
-    write_envelope(path, _KIND, arrays, {"format": _FORMAT, **header})
+    write_envelope(path, _KIND, arrays, header | kinds_written(episode.varied, episode.marginal))
 
 
 def read_episode(path: str | Path) -> Episode:
@@ -183,11 +193,63 @@ def _check_names(episode: Episode) -> None:
             raise RecordError(f"agent_codes is {codes}; must be within 0 and {len(episode.classes) - 1}")
 
 
-def _check_moments(episode: Episode, steps: int, agents: int, actions: int) -> None:
+def kinds_written(varied: str, marginal: str) -> dict[str, Any]:
+    """What a header says of tables: their format, and what is varied and averaged over if not the default."""
+    if (varied, marginal) == (_VARIED[0], _MARGINAL[0]):
+        return {"format": 1}
+    return {"format": _FORMAT, "varied": varied, "marginal": marginal}
+
+
+def kinds_read(header: dict[str, Any], place: str) -> dict[str, str]:
+    """Takes out of a header what `kinds_written` wrote.
+
+    Args:
+        header: loses it.
+        place: of what, in errors.
+
+    Raises:
+        RecordError: another format, or what that format does not have.
+    """
+    number = header.pop("format", None)
+    if type(number) is not int or not 1 <= number <= _FORMAT:
+        age = "newer than" if type(number) is int and number > _FORMAT else "unknown to"
+        raise RecordError(f"{place} format {str(number)[:40]}, {age} this program (it reads 1 to {_FORMAT})")
+    if number == 1:
+        return dict(zip(_TOLD, (_VARIED[0], _MARGINAL[0]), strict=True))
+    kinds = {name: header.pop(name, None) for name in _TOLD}
+    for name, kind in kinds.items():
+        if not isinstance(kind, str):
+            raise RecordError(f"{place} format {_FORMAT}: header.{name} must be a string")
+    return kinds
+
+
+def check_kinds(varied: str, marginal: str, alternatives: int, actions: int) -> None:
+    """Refuse kinds of tables that there are not, or that have another number of rows.
+
+    Args:
+        varied: see `Episode`.
+        marginal: see `Episode`.
+        alternatives: rows of a table.
+        actions: how many there are.
+    """
+    for name, kind, known in (("varied", varied, _VARIED), ("marginal", marginal, _MARGINAL)):
+        if kind not in known:
+            raise RecordError(f"{name} is {kind[:40]!r}; must be {' or '.join(known)}")
+    if varied == "action" and alternatives != actions:
+        raise RecordError(f"conditionals of {alternatives} alternatives, not of the {actions} actions")
+    if varied == "message" and not 1 <= alternatives <= _MOST_SYMBOLS:
+        raise RecordError(f"conditionals of {alternatives} symbols; must be within 1 and {_MOST_SYMBOLS}")
+
+
+def _check_moments(episode: Episode, steps: int, agents: int) -> None:
     moments, conditionals, marginals = episode.moments, episode.conditionals, episode.marginals
+    actions = len(episode.actions_names)
+    check_kinds(episode.varied, episode.marginal, _rows(episode), actions)
     if moments is None or conditionals is None or marginals is None:
         if not (moments is None and conditionals is None and marginals is None):
             raise RecordError("moments, conditionals and marginals belong together; some are missing")
+        if kinds_written(episode.varied, episode.marginal)["format"] > 1:
+            raise RecordError(f"varied is {episode.varied!r}, marginal {episode.marginal!r}, but there are no moments")
         return
     count = len(moments) if moments.ndim else 0
     _check_array("moments", moments, np.int32, (count, 4), (0, 2**31 - 1))
@@ -197,8 +259,28 @@ def _check_moments(episode: Episode, steps: int, agents: int, actions: int) -> N
             raise RecordError(f"moments[{place}, {column}] is {name} {moments[place, column]} of {limit}")
     if (bad := np.flatnonzero((moments[:, 3] < moments[:, 0]) | (moments[:, 1] == moments[:, 2]))).size:
         raise RecordError(f"moments[{int(bad[0])}] is {moments[bad[0]].tolist()}: not of two agents, in order of time")
-    _check_array("conditionals", conditionals, np.uint8, (count, actions, actions), (0, 256))
+    _check_array("conditionals", conditionals, np.uint8, (count, _rows(episode), actions), (0, 256))
     _check_array("marginals", marginals, np.uint8, (count, actions), (0, 256))
+    if episode.varied == "message":
+        _check_said(episode, moments, _rows(episode))
+
+
+def _rows(episode: Episode) -> int:
+    """Of a table; of tables that are not there, or of no table's shape, as many as there are actions."""
+    tables = episode.conditionals
+    return len(episode.actions_names) if tables is None or tables.ndim != 3 else tables.shape[1]
+
+
+def _check_said(episode: Episode, moments: np.ndarray, symbols: int) -> None:
+    """What was said is one of the symbols, and in the moments of tables something was said."""
+    if episode.messages is None:
+        raise RecordError("varied is 'message', but there are no messages")
+    if (unknown := np.argwhere(episode.messages >= symbols)).size:
+        t, k = (int(index) for index in unknown[0])
+        raise RecordError(f"messages[{t}, {k}] is {episode.messages[t, k]} of {symbols} symbols")
+    if (silent := np.flatnonzero(episode.messages[moments[:, 0], moments[:, 1]] < 0)).size:
+        place = int(silent[0])
+        raise RecordError(f"moments[{place}] is {moments[place].tolist()}: agent {moments[place, 1]} said nothing")
 
 
 def _check_array(
@@ -221,17 +303,15 @@ def _check_array(
 
 def _fields(header: dict[str, Any], place: str) -> dict[str, Any]:
     """The header's part of an episode, each value of the type that the record has."""
-    number = header.get("format")
-    if type(number) is not int or number != _FORMAT:
-        age = "newer than" if type(number) is int and number > _FORMAT else "unknown to"
-        raise RecordError(f"{place}: episode format {str(number)[:40]}, {age} this program (it reads {_FORMAT})")
+    header = dict(header)
+    kinds = kinds_read(header, f"{place}: episode")
     readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(_TEXTS, _text)
     readers |= dict.fromkeys(_NAMES, _texts) | dict.fromkeys(_NUMBERS, _number)
     readers |= {"palette": _palette, "agent_codes": _codes}
-    if header.keys() != readers.keys() | {"format"}:
-        wrong = sorted(header.keys() ^ (readers.keys() | {"format"}))
+    if header.keys() != readers.keys():
+        wrong = sorted(header.keys() ^ readers.keys())
         raise RecordError(f"{place}: header: missing or unknown: {', '.join(wrong)[:200]}")
-    fields = {}
+    fields: dict[str, Any] = dict(kinds)
     for name, reader in readers.items():
         try:
             fields[name] = reader(header[name])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxtyping import Array, Int, Key
 
 from suasion.games import Cleanup, Game, Harvest, cleaner, forager, harvester, sustainable
 from suasion.networks import Network
+from suasion.records import nearest
 from suasion.runs._plain import ConfigError
 from suasion.runs._play import LoadedRun
 
@@ -145,9 +145,9 @@ def _script(name: str, game: Game) -> ScriptedPolicy:
     if name in actions:
         return Always(actions.index(name), game.spec.agents)
     known = ("random", *(one for one, (_, kinds) in _SCRIPTS.items() if isinstance(game, kinds)), *actions)
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    raise ConfigError(f"unknown script {name!r}{hint}; in {game.spec.name} there are {', '.join(known)}")
+    raise ConfigError(
+        f"unknown script {name!r}{nearest(name, known)}; in {game.spec.name} there are {', '.join(known)}"
+    )
 
 
 def _told(place: int, one: tuple[LoadedRun, int] | str) -> str:

@@ -30,9 +30,10 @@ from suasion.agents import (
 from suasion.games import Game, catalogue, make
 from suasion.influence import MODES, InfluenceConfig
 from suasion.networks import Policy, PolicyConfig
+from suasion.records import nearest
 from suasion.runs._plain import ConfigError, from_plain, read_schedule, read_weight, to_plain
 from suasion.runs._presets import preset
-from suasion.runs._terms import INFLUENCE, Term, nearest, read_term, split_reward
+from suasion.runs._terms import INFLUENCE, Term, read_term, split_reward
 
 LARGEST_SEED = 2**31 - 1
 _COMMON = ("name", "size", "variant", "agents", "view", "horizon", "map")

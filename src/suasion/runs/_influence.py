@@ -12,7 +12,7 @@ import numpy as np
 
 from suasion.games import Spec
 from suasion.influence import Communication, behaviour, communication, measure, phases, tabled
-from suasion.records import Episode, RecordError
+from suasion.records import Episode, RecordError, refuse
 from suasion.runs._play import LoadedRun, episode_path, load_run, played_run, records
 from suasion.runs._tables import Tables
 
@@ -65,8 +65,8 @@ def observe_run(
     """
     opened = run if isinstance(run, LoadedRun) else load_run(run)
     beside = [counterfactuals_path(opened, seed, number) for number in range(episodes)] if counterfactuals else []
-    if not force and (there := next((path for path in beside if path.exists()), None)):
-        raise RecordError(f"{there}: exists; --force replaces it")
+    for path in beside:
+        refuse(path, force=force)
     played = played_run(opened, episodes=episodes, seed=seed, greedy=greedy)
     found = jax.device_get(_measure(opened.experiment, opened.learner.params, played.trajectory))
     spec, start = opened.experiment.game.spec, played.trajectory.start

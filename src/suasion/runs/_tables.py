@@ -1,6 +1,7 @@
-"""The numbers behind the influence in episodes: what others would have done for each action of an influencer.
+"""The numbers behind influence in episodes: what others would have done for each action (or message) of an influencer.
 
-Letters of the shapes: t steps, e episodes, m moments, s steps at once; k influences j; c and a actions.
+Letters of the shapes: t steps, e episodes, m moments, s steps at once; k influences j; c actions or messages of k,
+a actions of j.
 """
 
 from __future__ import annotations
@@ -62,13 +63,18 @@ class Tables:
                     moments=np.concatenate([places, then], 1).astype(np.int32),
                     conditionals=np.ascontiguousarray(conditionals[: len(places), e]),
                     marginals=np.ascontiguousarray(marginals[: len(places), e]),
+                    varied=self._term.counterfactual.head,
+                    marginal=self._term.marginal,
                 )
             )
         return kept
 
     def write(self, path: Path, episode: Episode, place: int) -> None:
         """Write all tables of an episode, the `place`-th that was played: a block of steps at a time."""
-        write_counterfactuals(path, episode, self._term.counterfactual.ahead, self._blocks(episode, place))
+        head, blocks = self._term.counterfactual.head, self._blocks(episode, place)
+        symbols = self._experiment.policy.heads[head] if head == "message" else None
+        ahead, marginal = self._term.counterfactual.ahead, self._term.marginal
+        write_counterfactuals(path, episode, ahead, blocks, symbols=symbols, marginal=marginal)
 
     def _blocks(self, episode: Episode, place: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         policy, term = self._experiment.policy, self._term
@@ -76,7 +82,7 @@ class Tables:
         everybody = np.arange(agents)
         pairs = np.isin(everybody, term.influencers)[:, None] & np.isin(everybody, term.influenced)[None, :]
         pairs = pairs & term.counterfactual.reaches(policy)
-        each = agents * actions * (4 * policy.config.width + agents * actions)
+        each = agents * policy.heads[term.counterfactual.head] * (4 * policy.config.width + agents * actions)
         size = max(1, min(steps, _NUMBERS // each))
         for begin in range(0, steps, size):
             # All blocks are of one size, and compiled once: the last one reaches back.

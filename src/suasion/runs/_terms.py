@@ -7,7 +7,6 @@ slashes. The complete form names all of them, so that a run's file says what the
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from suasion import agents, influence
 from suasion.agents import RewardTerm
 from suasion.games import Game
 from suasion.influence import PerAgent
+from suasion.records import nearest
 from suasion.runs._plain import ConfigError
 
 INFLUENCE = "influence"  # the reward whose parameters are those of `InfluenceConfig`
@@ -125,12 +125,6 @@ def read_term(text: str) -> Term:
     term = Term(name, tuple((one, given.get(one, default)) for one, (default, _) in known.items()))
     term.check()
     return term
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A hint at the name that may have been meant; empty if none is near."""
-    found = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def _parameters(name: str) -> dict[str, tuple[Any, bool]]:

@@ -36,8 +36,9 @@ def pack(episode: Episode, name: str) -> dict[str, Any]:
         ValueError: an episode too large for a page.
     """
     size = episode.boards.size + episode.views.size
+    size += 0 if episode.conditionals is None else episode.conditionals.size
     if size > _LARGEST:
-        raise ValueError(f"{name}: maps and views of {size} cells are too much for a page; limit {_LARGEST}")
+        raise ValueError(f"{name}: maps, views and tables of {size} cells are too much for a page; limit {_LARGEST}")
     codes = agent_codes(episode)
     forecast, views = _residual(episode, codes)
     arrays: dict[str, np.ndarray] = {
@@ -72,6 +73,8 @@ def pack(episode: Episode, name: str) -> dict[str, Any]:
         header["largest"] = largest
         scaled = episode.influence.astype(np.float64) / (largest or 1.0) * _LEVELS
         arrays["influence"] = np.rint(scaled).astype(np.int16)
+    if episode.conditionals is not None:
+        header |= {"varied": episode.varied, "marginal": episode.marginal, "rows": episode.conditionals.shape[1]}
     for field in ("moments", "conditionals", "marginals"):
         if (array := getattr(episode, field)) is not None:
             arrays["recorded" if field == "moments" else field] = array

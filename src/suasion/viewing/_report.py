@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from suasion.records import RecordError, find_runs, read_episode
+from suasion.records import RecordError, find_runs, read_episode, refuse
 from suasion.viewing._interval import mean_interval
 from suasion.viewing._replay_pack import pack
 from suasion.viewing._report_chart import COLOURS, Line, line_chart, matrix_chart
-from suasion.viewing._report_page import document, refuse, text, write_document
+from suasion.viewing._report_page import document, text, write_document
 from suasion.viewing._report_replay import NO_SCRIPT
 from suasion.viewing._report_runs import Society, Told, across, seed_bands, tell
 from suasion.viewing._runs import group_runs

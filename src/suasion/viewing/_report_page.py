@@ -8,13 +8,12 @@ import base64
 import hashlib
 import html
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from suasion.records import RecordError, write_whole
+from suasion.records import refuse, write_whole
 from suasion.viewing._layout import shown
 
 _LONGEST_TEXT = 400  # characters of a name of unknown origin
@@ -74,24 +73,11 @@ def asset(name: str) -> str:
     return (files("suasion.viewing") / "page" / name).read_text("utf-8").replace("\r\n", "\n")
 
 
-def refuse(path: str | Path, *, force: bool) -> None:
-    """Refuse to write where something is.
-
-    Raises:
-        RecordError: something of that name is there and `force` is not given, or it is no regular file.
-    """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise RecordError(f"{path}: exists and is no file; name the file to write")
-    if os.path.lexists(path) and not force:
-        raise RecordError(f"{path}: exists; --force replaces it")
-
-
 def write_document(path: str | Path, content: str, *, force: bool) -> Path:
     """Write a page, whole or not at all; its folder is made.
 
     Raises:
-        RecordError: see `refuse`.
+        RecordError: see `records.refuse`.
         OSError: the disk refused.
     """
     refuse(path, force=force)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from suasion.records import Episode, RecordError, RunPaths, find_runs, read_episode
+from suasion.records import Episode, RecordError, RunPaths, find_runs, read_episode, refuse
 from suasion.viewing._replay_pack import pack
-from suasion.viewing._report_page import document, refuse, text, write_document
+from suasion.viewing._report_page import document, text, write_document
 
 NO_SCRIPT = "<noscript><p>The replay needs JavaScript.</p></noscript>"
 _FIRST = 8  # episodes in which influence is looked for

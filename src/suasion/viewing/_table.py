@@ -36,7 +36,7 @@ def comparison_table(
         cells = [_cell(_values(row, column, label), f"{label!r}, {column!r}") for column in titles]
         lines.append([label, str(_seeds(row, titles, label)), *cells])
     lines.insert(1, ["---", "---:", *("---:" for _ in titles)])
-    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(map(escaped, line)) + " |\n" for line in lines)
 
 
 def measures_table(measures: Sequence[Mapping[str, float | None]], titles: Mapping[str, str]) -> str:
@@ -56,7 +56,7 @@ def measures_table(measures: Sequence[Mapping[str, float | None]], titles: Mappi
         raise ValueError(f"{len(measures)} episodes and {len(titles)} measures; a table needs at least 1 of each")
     lines = [["measure", f"mean ± 95 % over {len(measures)} episodes"], ["---", "---:"]]
     lines += [[title, _cell([each[name] for each in measures], repr(name))] for name, title in titles.items()]
-    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(map(escaped, line)) + " |\n" for line in lines)
 
 
 def estimates_table(
@@ -90,7 +90,7 @@ def estimates_table(
             continue
         digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 3
         lines.append([title, f"{mean:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", note])
-    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(map(escaped, line)) + " |\n" for line in lines)
 
 
 def _values(row: Mapping[str, Sequence[float | None]], column: str, label: str) -> Sequence[float | None]:
@@ -132,7 +132,7 @@ def format_interval(mean: float, half: float | None) -> str:
     return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A cell cannot end its column, its line, or begin markup."""
     for mark in "\\|<>*_`[]":
         text = text.replace(mark, "\\" + mark)

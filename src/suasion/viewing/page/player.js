@@ -6,6 +6,7 @@
   const VIEWS = {uint8: Uint8Array, int8: Int8Array, int16: Int16Array, int32: Int32Array, float32: Float32Array};
   const HEADINGS = ["↑", "→", "↓", "←"];
   const LISTED = 20; // influential moments on the page; what is recorded of others is shown where one passes them
+  const ROWS = 64; // alternatives in a table; what was chosen is always among them
 
   const make = (tag, options = {}, ...children) => {
     const element = document.createElement(tag);
@@ -19,6 +20,10 @@
   };
   const number = (value) => (Math.abs(value) >= 1e5 ? value.toExponential(2) : String(Number(value.toPrecision(5))));
   const small = (nats) => (!nats || Math.abs(nats) >= 0.1 ? nats.toFixed(3) : Math.abs(nats) < 1e-4 ? nats.toExponential(1) : String(Number(nats.toPrecision(2))));
+  // A text of the page, if it is another than the one that stands there.
+  const tell = (element, text) => {
+    if (element.told !== text) element.textContent = element.told = text;
+  };
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   // ---- an episode
@@ -52,6 +57,19 @@
       this.boards = undo(arrays.boards, this.h * this.w);
       if (this.forecast.kind === "before")
         this.a.views = undo(arrays.views || new Uint8Array((this.steps + 1) * this.n * this.v * this.u), this.n * this.v * this.u);
+      const paint = new Uint8Array(4 * 256).fill(255);
+      film.palette.forEach((colour, code) => paint.set(colour, 4 * code));
+      this.paint = new Uint32Array(paint.buffer);
+      this.agent = new Int16Array(256).fill(-1);
+      (this.codes || []).forEach((code, k) => (this.agent[code] = this.agent[code] < 0 ? k : this.agent[code]));
+      this.seen = new Uint8Array(this.v * this.u);
+      this.sheets = [new Sheet(this.h, this.w), new Sheet(this.v, this.u)];
+      this.tables = new Map();
+      this.recorded = new Map();
+      for (let m = 0; m < (arrays.recorded || []).length / 4; m++) {
+        const state = arrays.recorded[4 * m] + 1;
+        this.recorded.set(state, [...(this.recorded.get(state) || []), m]);
+      }
       this.totals = new Float64Array((this.steps + 1) * this.n);
       for (let i = 0; i < this.steps * this.n; i++) this.totals[i + this.n] = this.totals[i] + arrays.rewards[i];
     }
@@ -61,20 +79,22 @@
     place(t, k) {
       return this.codes ? this.board(t).indexOf(this.codes[k]) : -1;
     }
-    // Class codes of what agent k sees in state t.
+    // Class codes of what agent k sees in state t, until it is asked for another view.
     view(t, k) {
       const {v, u, h, w} = this, start = (t * this.n + k) * v * u;
       if (this.forecast.kind === "before") return this.a.views.subarray(start, start + v * u);
-      const board = this.board(t), place = this.place(t, k), half = v >> 1, codes = new Uint8Array(v * u);
+      const board = t * h * w, place = this.place(t, k), half = v >> 1, codes = this.seen;
       const top = Math.floor(place / w) - half, left = (place % w) - half;
       const quarter = this.a.headings ? this.forecast.turn[this.a.headings[t * this.n + k]] : 0;
+      // Cell (r, c) of a window turned counter-clockwise by so many quarters: where it begins, a row on, a column on.
+      const turned = quarter & 1, end = v - 1;
+      const row = top + (quarter < 2 ? 0 : end), column = left + (quarter === 1 || quarter === 2 ? end : 0);
+      const down = quarter === 0 ? 1 : -1, across = quarter < 2 ? 1 : -1;
+      const [yr, yc, xr, xc] = turned ? [0, across, quarter === 1 ? -1 : 1, 0] : [down, 0, 0, across];
       for (let r = 0; r < v; r++)
         for (let c = 0; c < u; c++) {
-          // Cell (r, c) of a window turned counter-clockwise by so many quarters.
-          const [y, x] = [[r, c], [c, v - 1 - r], [v - 1 - r, v - 1 - c], [v - 1 - c, r]][quarter];
-          const row = top + y, column = left + x;
-          const inside = row >= 0 && row < h && column >= 0 && column < w;
-          codes[r * u + c] = inside ? board[row * w + column] : this.forecast.outside;
+          const y = row + yr * r + yc * c, x = column + xr * r + xc * c;
+          codes[r * u + c] = y >= 0 && y < h && x >= 0 && x < w ? this.boards[board + y * w + x] : this.forecast.outside;
         }
       if (this.a.views) for (let i = 0; i < codes.length; i++) codes[i] += this.a.views[start + i];
       return codes;
@@ -86,48 +106,56 @@
 
   // ---- drawing
 
-  const sheet = document.createElement("canvas");
-  const pen = sheet.getContext("2d", {willReadFrequently: true});
   // A picture of class codes, one pixel a cell.
-  function picture(film, codes, rows, columns) {
-    if (sheet.width !== columns || sheet.height !== rows) [sheet.width, sheet.height] = [columns, rows];
-    const image = pen.createImageData(columns, rows);
-    for (let i = 0; i < codes.length; i++) {
-      const colour = film.palette[codes[i]];
-      image.data.set(colour, 4 * i);
-      image.data[4 * i + 3] = 255;
+  class Sheet {
+    constructor(rows, columns) {
+      this.canvas = make("canvas", {width: columns, height: rows});
+      this.pen = this.canvas.getContext("2d", {willReadFrequently: true});
+      this.image = this.pen.createImageData(columns, rows);
+      this.cells = new Uint32Array(this.image.data.buffer);
     }
-    pen.putImageData(image, 0, 0);
-    return image;
+    paint(film, codes) {
+      for (let i = 0; i < codes.length; i++) this.cells[i] = film.paint[codes[i]];
+      this.pen.putImageData(this.image, 0, 0);
+      return this.image;
+    }
   }
 
-  function cells(canvas, film, codes, rows, columns, cell, headings) {
-    const context = canvas.getContext("2d");
-    picture(film, codes, rows, columns);
-    context.imageSmoothingEnabled = false;
-    context.drawImage(sheet, 0, 0, columns * cell, rows * cell);
-    if (!film.codes) return;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.font = `bold ${Math.round(cell * 0.7)}px sans-serif`;
-    for (let i = 0; i < codes.length; i++) {
-      const k = film.codes.indexOf(codes[i]);
-      if (k < 0) continue;
-      const x = ((i % columns) + 0.5) * cell, y = (Math.floor(i / columns) + 0.5) * cell;
-      const [red, green, blue] = film.palette[codes[i]];
-      context.fillStyle = 0.299 * red + 0.587 * green + 0.114 * blue > 110 ? "#000" : "#fff";
-      if (cell >= 10) context.fillText(String(k + 1), x, y + cell * 0.06);
-      if (headings && cell >= 6) {
+  // Agents' marks, drawn once for a size of cells: number, and below it (in the strip) one with each heading.
+  function marks(film, cell) {
+    const edge = Math.ceil(cell * 0.05), side = cell + 2 * edge, strip = make("canvas", {width: side * film.n, height: side * 5});
+    const context = strip.getContext("2d");
+    [context.textAlign, context.textBaseline, context.font] = ["center", "middle", `bold ${Math.round(cell * 0.7)}px sans-serif`];
+    for (let k = 0; k < film.n; k++)
+      for (let row = 0; row < 5; row++) {
+        const [red, green, blue] = film.palette[film.codes[k]];
+        context.fillStyle = 0.299 * red + 0.587 * green + 0.114 * blue > 110 ? "#000" : "#fff";
         context.save();
-        context.translate(x, y);
-        context.rotate((headings[k] * Math.PI) / 2);
-        context.beginPath();
-        context.moveTo(-cell * 0.28, -cell * 0.36);
-        context.lineTo(0, -cell * 0.54);
-        context.lineTo(cell * 0.28, -cell * 0.36);
-        context.fill();
+        context.translate((k + 0.5) * side, (row + 0.5) * side);
+        if (cell >= 10) context.fillText(String(k + 1), 0, cell * 0.06);
+        if (row && cell >= 6) {
+          context.rotate(((row - 1) * Math.PI) / 2);
+          context.beginPath();
+          [[-0.28, -0.36], [0, -0.54], [0.28, -0.36]].forEach(([x, y]) => context.lineTo(cell * x, cell * y));
+          context.fill();
+        }
         context.restore();
       }
+    return {strip, edge, side};
+  }
+
+  // Class codes as cells of so many pixels, with the agents' marks: `first` is the place of agent 0's heading.
+  function cells(context, film, codes, sheet, columns, cell, drawn, headings, first) {
+    sheet.paint(film, codes);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(sheet.canvas, 0, 0, sheet.canvas.width * cell, sheet.canvas.height * cell);
+    if (!drawn || cell < 6) return;
+    const {strip, edge, side} = drawn;
+    for (let i = 0; i < codes.length; i++) {
+      const k = film.agent[codes[i]];
+      if (k < 0) continue;
+      const row = headings ? headings[first + k] + 1 : 0;
+      context.drawImage(strip, k * side, row * side, side, side, (i % columns) * cell - edge, Math.floor(i / columns) * cell - edge, side, side);
     }
   }
 
@@ -142,15 +170,19 @@
     context.save();
     context.translate(...from);
     context.rotate(Math.atan2(dy, dx));
-    const path = new Path2D();
-    path.moveTo(0, 0);
-    path.quadraticCurveTo(length / 2, -length * 0.18, length - head, -2);
-    const tip = new Path2D(`M${length} 0L${length - head} ${-2 - head / 2}L${length - head} ${-2 + head / 2}Z`);
-    for (const [style, extra] of [["#fff", 2], [colour, 0]]) {
-      context.globalAlpha = 0.45 + 0.55 * strength;
-      [context.strokeStyle, context.fillStyle, context.lineWidth] = [style, style, width + extra];
-      context.stroke(path);
-      context.fill(tip);
+    context.globalAlpha = 0.45 + 0.55 * strength;
+    for (let layer = 0; layer < 2; layer++) {
+      context.strokeStyle = context.fillStyle = layer ? colour : "#fff";
+      context.lineWidth = width + (layer ? 0 : 2);
+      context.beginPath();
+      context.moveTo(0, 0);
+      context.quadraticCurveTo(length / 2, -length * 0.18, length - head, -2);
+      context.stroke();
+      context.beginPath();
+      context.moveTo(length, 0);
+      context.lineTo(length - head, -2 - head / 2);
+      context.lineTo(length - head, -2 + head / 2);
+      context.fill();
     }
     context.restore();
   }
@@ -168,6 +200,7 @@
       this.cell = Math.max(2, Math.min(40, Math.floor(Math.min(900 / w, 540 / h))));
       this.small = Math.max(2, Math.floor(132 / Math.max(v, u)));
       this.map = make("canvas", {width: w * this.cell, height: h * this.cell, class: "map", role: "img"});
+      this.marks = film.codes && [marks(film, this.cell), marks(film, this.small)];
       const legend = make("ul", {class: "legend"});
       const present = new Set(film.boards);
       film.classes.forEach((name, code) => {
@@ -180,8 +213,9 @@
         const view = make("canvas", {width: u * this.small, height: v * this.small, role: "img", "aria-label": `view of ${name}`});
         const badge = make("span", {class: "badge", text: String(k + 1)});
         badge.style.borderColor = film.colours[k];
-        const lines = make("p");
-        const card = make("li", {class: "card"}, view, make("div", {}, make("h4", {}, badge, name), lines));
+        const lines = Array.from({length: 2 + Boolean(film.a.messages) + Boolean(film.a.influence)}, () => make("span"));
+        const text = make("p", {}, ...lines.flatMap((line, i) => (i ? ["\n", line] : [line])));
+        const card = make("li", {class: "card"}, view, make("div", {}, make("h4", {}, badge, name), text));
         return {view, lines, card};
       });
       const about = `${film.game} · trained for ${film.step.toLocaleString("en")} steps · seed ${film.seed}` + (film.note ? ` · ${film.note}` : "");
@@ -191,25 +225,33 @@
         const share = (((event.clientX - box.left) / box.width) * this.wide - 44) / this.span;
         this.seek(Math.round(Math.min(1, Math.max(0, share)) * film.steps));
       });
+      this.cursor = make("div", {class: "cursor"});
+      const canvases = [this.map, ...this.cards.map((card) => card.view)];
+      this.layers = canvases.map((canvas) => ({canvas, context: canvas.getContext("2d"), shown: true, at: ""}));
+      const watch = new IntersectionObserver((entries) => {
+        for (const entry of entries) this.layers[canvases.indexOf(entry.target)].shown = entry.isIntersecting;
+        this.ask();
+      }, {rootMargin: "300px"});
+      for (const canvas of canvases) watch.observe(canvas);
       this.host.replaceChildren(
         make("h3", {text: film.name}), make("p", {class: "muted", text: about}), this.map, legend,
         make("ul", {class: "cards"}, ...this.cards.map((card) => card.card)),
-        make("h4", {text: "Reward so far"}), this.chart);
-      this.lines = this.background();
+        make("h4", {text: "Reward so far"}), make("div", {class: "curves"}, this.chart, this.cursor));
+      this.background();
     }
+    // The chart, which does not change while the episode plays: what moves over it is the cursor.
     background() {
-      const {film} = this, still = document.createElement("canvas"), fine = window.devicePixelRatio || 1;
+      const {film} = this, fine = window.devicePixelRatio || 1;
       this.wide = Math.max(240, Math.min(640, this.host.clientWidth || 640));
       this.span = this.wide - 60;
-      this.fine = fine;
-      for (const canvas of [this.chart, still]) [canvas.width, canvas.height] = [Math.round(this.wide * fine), Math.round(170 * fine)];
-      const context = still.getContext("2d");
+      [this.chart.width, this.chart.height] = [Math.round(this.wide * fine), Math.round(170 * fine)];
+      const context = this.chart.getContext("2d");
       context.scale(fine, fine);
       let low = 0, high = 0;
       for (const total of film.totals) [low, high] = [Math.min(low, total), Math.max(high, total)];
       if (high === low) high = low + 1;
       const x = (t) => this.across(t), y = (r) => 148 - (136 * (r - low)) / (high - low);
-      this.ink = variable("--ink");
+      const ink = variable("--ink");
       [context.font, context.fillStyle, context.strokeStyle] = ["11px sans-serif", variable("--muted"), variable("--line")];
       for (const level of [low, (low + high) / 2, high]) {
         context.textAlign = "right";
@@ -234,41 +276,46 @@
         for (let t = 0; t <= film.steps; t += stride) context.lineTo(x(t), y(film.totals[t * film.n + k]));
         context.lineTo(x(film.steps), y(film.totals[film.steps * film.n + k]));
         context.stroke();
-        context.fillStyle = this.ink;
+        context.fillStyle = ink;
         context.textAlign = "right";
         context.fillText(String(k + 1), this.wide - 3, y(film.totals[film.steps * film.n + k]) + 4);
       }
-      return still;
     }
     // Where state t stands in the chart, in the page's pixels.
     across(t) {
       return 44 + (this.span * t) / Math.max(1, this.film.steps);
     }
-    draw(state, arrows) {
-      const {film} = this, t = Math.min(state, film.steps), {n, h, w} = film;
-      const headings = film.a.headings ? film.a.headings.subarray(t * n, (t + 1) * n) : null;
-      cells(this.map, film, film.board(t), h, w, this.cell, headings);
-      if (arrows && t > 0 && film.a.influence && film.codes) {
-        const middle = (k) => {
-          const place = film.place(t, k);
-          return [((place % w) + 0.5) * this.cell, (Math.floor(place / w) + 0.5) * this.cell];
-        };
-        for (let k = 0; k < n; k++)
-          for (let j = 0; j < n; j++) {
-            const strength = Math.sqrt(Math.max(0, film.influence(t - 1, k, j)) / (film.largest || 1));
-            if (k !== j && strength > 0.2) arrow(this.map.getContext("2d"), middle(k), middle(j), strength, film.colours[k], this.cell);
-          }
-      }
-      this.cards.forEach(({view, lines}, k) => {
-        cells(view, film, film.view(t, k), film.v, film.u, this.small, null);
-        lines.textContent = this.words(t, k).join("\n");
+    draw(state, arrows, everything) {
+      const {film} = this, t = Math.min(state, film.steps), {n, u, w, sheets: [board, view]} = film;
+      this.layers.forEach((layer, place) => {
+        const at = place || !arrows ? String(t) : `${t} with arrows`;
+        if (layer.at === at || !(layer.shown || everything)) return;
+        layer.at = at;
+        const {context} = layer, k = place - 1;
+        if (k >= 0) cells(context, film, film.view(t, k), view, u, this.small, this.marks && this.marks[1], null, 0);
+        else {
+          cells(context, film, film.board(t), board, w, this.cell, this.marks && this.marks[0], film.a.headings, t * n);
+          if (arrows && t > 0 && film.a.influence && film.codes) this.drawArrows(context, t);
+        }
       });
-      const context = this.chart.getContext("2d");
-      context.clearRect(0, 0, this.chart.width, this.chart.height);
-      context.drawImage(this.lines, 0, 0);
-      context.fillStyle = this.ink;
-      context.fillRect((this.across(t) - 1) * this.fine, 8 * this.fine, 2 * this.fine, 142 * this.fine);
+      this.cards.forEach(({lines}, k) => {
+        const words = this.words(t, k);
+        lines.forEach((line, i) => tell(line, words[i] || ""));
+      });
+      this.cursor.style.transform = `translateX(${(100 * (this.across(t) - 1)) / this.wide}%)`;
       this.map.setAttribute("aria-label", `map of ${film.name} in state ${t} of ${film.steps}`);
+    }
+    drawArrows(context, t) {
+      const {film, cell} = this, {n, w} = film;
+      const middle = (k) => {
+        const place = film.place(t, k);
+        return [((place % w) + 0.5) * cell, (Math.floor(place / w) + 0.5) * cell];
+      };
+      for (let k = 0; k < n; k++)
+        for (let j = 0; j < n; j++) {
+          const strength = k === j ? 0 : Math.sqrt(Math.max(0, film.influence(t - 1, k, j)) / (film.largest || 1));
+          if (strength > 0.2) arrow(context, middle(k), middle(j), strength, film.colours[k], cell);
+        }
     }
     // What stands beside the view of agent k in state t.
     words(t, k) {
@@ -289,14 +336,21 @@
 
   // ---- the counterfactual view
 
-  // For the recorded moment of row m: j's next action given each action of k, and its marginal.
+  // For the recorded moment of row m: what j would do given each action (or message) of k, and its marginal.
   function alternatives(film, m) {
     const [t, k, j, then] = film.a.recorded.subarray(4 * m, 4 * m + 4), size = film.actions.length;
-    const taken = film.a.actions[t * film.n + k], followed = then < film.steps ? film.a.actions[then * film.n + j] : -1;
+    const spoken = film.varied === "message", symbol = (c) => (spoken ? String(c) : film.actions[c]);
+    const [mine, other] = [film.agents[k], film.agents[j]];
+    const chosen = (spoken ? film.a.messages : film.a.actions)[t * film.n + k];
+    const followed = then < film.steps ? film.a.actions[then * film.n + j] : -1;
+    const shown = Array.from({length: film.rows}, (_, c) => c).filter((c) => c < ROWS || c === chosen);
     const table = make("table", {class: "alternatives"});
-    table.append(make("caption", {text: `Step ${t}: what ${film.agents[j]} would do in step ${then}, for each action of ${film.agents[k]}, in %. ` +
-      `It did “${film.actions[taken]}”` + (followed < 0 ? "." : `, then ${film.agents[j]} did “${film.actions[followed]}”.`)}));
-    table.append(make("tr", {}, make("th", {scope: "col", text: film.agents[k]}), ...film.actions.map((name, b) =>
+    table.append(make("caption", {text: `Step ${t}: what ${other} would do in step ${then}, ` +
+      (spoken ? `had ${mine} said each of ${film.rows} symbols, in %. It said “` : `for each action of ${mine}, in %. It did “`) +
+      `${symbol(chosen)}”` + (followed < 0 ? "." : `, then ${other} did “${film.actions[followed]}”.`) +
+      ` “On average” is over ${film.marginal === "average" ? "all steps of the episodes" : `the policy of ${mine} in its state`}.` +
+      (shown.length < film.rows ? ` ${film.rows - shown.length} more are not shown.` : "")}));
+    table.append(make("tr", {}, make("th", {scope: "col", text: spoken ? `had ${mine} said` : mine}), ...film.actions.map((name, b) =>
       make("th", {scope: "col", class: "what"}, make("span", {text: (b === followed ? "● " : "") + name})))));
     const row = (name, numbers, mark) => {
       const line = make("tr", {class: mark}, make("th", {scope: "row", text: name}));
@@ -307,8 +361,8 @@
       }
       table.append(line);
     };
-    for (let b = 0; b < size; b++)
-      row((b === taken ? "● " : "") + film.actions[b], film.a.conditionals.subarray((m * size + b) * size, (m * size + b + 1) * size), b === taken ? "taken" : "");
+    for (const c of shown)
+      row((c === chosen ? "● " : "") + symbol(c), film.a.conditionals.subarray((m * film.rows + c) * size, (m * film.rows + c + 1) * size), c === chosen ? "taken" : "");
     row("on average", film.a.marginals.subarray(m * size, (m + 1) * size), "average");
     return table;
   }
@@ -332,7 +386,7 @@
       this.label = make("output", {class: "label"});
       this.speed = make("select", {"aria-label": "states a second"}, ...[1, 2, 5, 10, 25, 50, 100].map((rate) => make("option", {value: rate, text: `${rate} a second`})));
       this.speed.value = "10";
-      this.arrows = make("input", {type: "checkbox", checked: "", onchange: () => this.draw()});
+      this.arrows = make("input", {type: "checkbox", checked: "", onchange: () => this.ask()});
       const jump = (text, label, way) => make("button", {type: "button", class: "jump", text, "aria-label": label, onclick: () => this.jump(way)});
       this.jumps = [jump("‹ moment", "influential moment before", -1), jump("moment ›", "next influential moment", 1)];
       this.bar = make("div", {class: "bar"}, this.button, this.slider, this.label, ...this.jumps, this.speed, this.first, this.second,
@@ -345,11 +399,12 @@
         make("div", {class: "panes"}, ...this.hosts, this.moments));
       document.addEventListener("keydown", (event) => this.key(event));
       const again = () => {
-        for (const pane of this.panes) if (pane) pane.lines = pane.background();
-        this.draw();
+        for (const pane of this.panes) if (pane) pane.background();
+        this.ask();
       };
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
       window.addEventListener("resize", again);
+      window.addEventListener("beforeprint", () => this.draw(true));
     }
     async film(i) {
       this.loaded[i] ??= inflate(this.films[i]).then((arrays) => new Film(this.films[i], arrays));
@@ -364,6 +419,7 @@
         this.panes[side] = film ? new Pane(this.hosts[side]) : null;
         if (!film) return;
         this.panes[side].seek = (t) => this.seek(t);
+        this.panes[side].ask = () => this.ask();
         this.panes[side].show(film);
       });
       this.last = Math.max(...films.map((film) => (film ? film.steps : 0)));
@@ -371,6 +427,7 @@
       this.arrows.parentElement.hidden = !films.some((film) => film && film.a.influence);
       this.list(films[0]);
       this.seek(state);
+      this.draw();
     }
     list(film) {
       this.alternatives = make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "counterfactual view"});
@@ -378,7 +435,8 @@
       this.stops = [...new Set(listed.map(([t]) => t + 1))].sort((a, b) => a - b);
       this.moments.hidden = !listed.length;
       for (const button of this.jumps) button.hidden = !listed.length;
-      this.told = null;
+      [this.told, this.current] = [null, []];
+      this.none = make("p", {class: "muted", text: "No alternatives are recorded for this step; the influential moments have them."});
       this.buttons = listed.map(([t, k, j, nats]) =>
         make("button", {type: "button", "data-state": t + 1, text: `step ${t}: ${film.agents[k]} → ${film.agents[j]}, ${small(nats)} nats`, onclick: () => this.seek(t + 1)}));
       const told = film.a.recorded ? [make("h3", {text: "What would others have done?"}), this.alternatives] : [];
@@ -391,23 +449,36 @@
     }
     seek(state) {
       this.state = Math.max(0, Math.min(this.last, state));
-      this.draw();
+      this.ask();
     }
-    draw() {
-      this.slider.value = String(this.state);
-      this.label.textContent = `${this.state} of ${this.last}`;
+    // One redraw for all that happens before the next frame.
+    ask() {
+      this.frame ||= requestAnimationFrame(() => this.draw());
+    }
+    draw(everything = false) {
+      cancelAnimationFrame(this.frame);
+      this.frame = 0;
+      if (Number(this.slider.value) !== this.state) this.slider.value = String(this.state);
+      tell(this.label, `${this.state} of ${this.last}`);
       this.slider.setAttribute("aria-valuetext", `state ${this.state} of ${this.last}`);
-      for (const pane of this.panes) if (pane) pane.draw(this.state, this.arrows.checked);
+      for (const pane of this.panes) if (pane) pane.draw(this.state, this.arrows.checked, everything);
       const film = this.panes[0] && this.panes[0].film;
       if (!film || !this.buttons || this.told === this.state) return;
       this.told = this.state;
-      for (const button of this.buttons) button.toggleAttribute("aria-current", Number(button.dataset.state) === this.state);
-      if (!film.a.recorded) return;
-      const tables = [];
-      for (let m = 0; m < film.a.recorded.length / 4; m++)
-        if (film.a.recorded[4 * m] === this.state - 1) tables.push(alternatives(film, m));
-      const none = make("p", {class: "muted", text: "No alternatives are recorded for this step; the influential moments have them."});
-      this.alternatives.replaceChildren(...(tables.length ? tables : [none]));
+      for (const button of this.current) button.removeAttribute("aria-current");
+      this.current = this.buttons.filter((button) => Number(button.dataset.state) === this.state);
+      for (const button of this.current) button.setAttribute("aria-current", "true");
+      if (film.a.recorded) this.tables(film);
+    }
+    // What is recorded of the step that led to the state; each table is made once.
+    tables(film) {
+      const moments = film.recorded.get(this.state);
+      if (!moments) {
+        if (this.alternatives.firstChild !== this.none) this.alternatives.replaceChildren(this.none);
+        return;
+      }
+      for (const m of moments) if (!film.tables.has(m)) film.tables.set(m, alternatives(film, m));
+      this.alternatives.replaceChildren(...moments.map((m) => film.tables.get(m)));
     }
     toggle() {
       this.playing = !this.playing;
@@ -460,7 +531,7 @@
     views: async (i, t, k) => {
       const film = await player.film(i);
       const codes = film.view(t, k);
-      return {codes: [...codes], pixels: [...picture(film, codes, film.v, film.u).data]};
+      return {codes: [...codes], pixels: [...film.sheets[1].paint(film, codes).data]};
     },
   };
 })();
