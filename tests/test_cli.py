@@ -54,7 +54,8 @@ def test_train_plot_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     metrics = (out / "seed-5" / "metrics.jsonl").read_bytes()
 
     assert main(["plot", str(out), "--out", str(tmp_path / "pictures"), "--metric", "episode/return"]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "pictures" / f"curves.{e}") for e in ("png", "svg")]
+    names = [str(tmp_path / "pictures" / f"curves.{ending}") for ending in ("png", "svg", "pdf")]
+    assert capsys.readouterr().out.splitlines() == names
     with Image.open(tmp_path / "pictures" / "curves.png") as image:
         assert image.width > 300
 
@@ -77,16 +78,25 @@ def test_train_plot_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_who_influenced_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *TINY, "--influence", "model", "--model-width", "4", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
-    assert main(["influence", str(tmp_path), "--episodes", "2"]) == 0
+    matrix = tmp_path / "pictures" / "who.svg"
+    assert main(["influence", str(tmp_path), "--episodes", "2", "--picture", str(matrix)]) == 0
     shown = capsys.readouterr().out
     assert "over 2 episodes" in shown
     assert "| influence 1 (nats a step) |" in shown
     assert "| simulated 2 (nats a step) |" in shown
+    assert " would do in step " in shown
     kept = tmp_path / "seed-0" / "influence.md"
     assert kept.read_text() in shown
     episode = read_episode(tmp_path / "seed-0" / "episodes" / "step-000000000048-seed-0-1.suasion")
     assert episode.influence is not None
     assert episode.simulated is not None
+    page = matrix.read_text(encoding="utf-8")
+    assert page.count('id="cell-0-1"') == 1
+    assert ">2 episodes<" in page
+    drawn = tmp_path / "pictures" / "again.svg"
+    for kind in ("influence", "simulated"):
+        assert main(["plot", str(tmp_path), "--matrix", kind, "--out", str(drawn), "--width", "3.3"]) == 0
+        assert 'width="237.6pt"' in drawn.read_text(encoding="utf-8")
     assert main(["render", str(tmp_path)]) == 0
     drawn = read_episode(tmp_path / "seed-0" / "episodes" / "step-000000000048-seed-0-0.suasion")
     assert drawn.influence is not None
@@ -119,6 +129,9 @@ def test_who_influenced_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("train", "recall", "--steps", "0"), "steps is 0"),
         (("train", "recall", "--checkpoint-seconds", "0"), "--checkpoint-seconds is 0"),
         (("plot", "nowhere"), "no such directory"),
+        (("plot", "nowhere", "--width", "0"), "--width is 0.0, must be 1.5 to 40"),
+        (("plot", "nowhere", "--matrix", "influence", "--metric", "x"), "--metric and --matrix: one of the two"),
+        (("influence", "nowhere", "--picture", "a.gif"), "must be one of .png, .svg, .pdf"),
         (("render", "nowhere"), "no such directory"),
         (("influence", "nowhere"), "no such directory"),
         (("demo", "--seeds", "0"), "--seeds is 0"),

@@ -64,7 +64,8 @@ def test_the_cliff_as_the_room_plays_it(cliff, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "optimal -13; best policy that explores with ε = 0.1: -20.7077; an optimal policy that does: -50.8" in shown
     assert "steps that do not settle (Robbins-Monro): sarsa, q-learning" in shown
-    names = ["learning.png", "learning.svg", "values.png", "learning.gif", "result.npz", "result.csv"]
+    names = [f"{name}.{kind}" for name in ("learning", "values") for kind in ("png", "svg", "pdf")]
+    names += ["learning.gif", "result.npz", "result.csv"]
     assert [line for line in shown.splitlines() if str(out) in line] == [str(out / name) for name in names]
     found = kept(out)
     for name, rule in {"sarsa": Sarsa, "q-learning": QLearning}.items():
@@ -92,7 +93,7 @@ def test_the_cliff_as_the_room_plays_it(cliff, tmp_path, capsys):
     with Image.open(out / "values.png") as picture:
         assert picture.width > 600
     first = (out / "learning.png").read_bytes()
-    assert "learning.png is there already; --force" in fails(capsys, *common[1:], "--out", str(out))
+    assert "learning.png: exists; --force" in fails(capsys, *common[1:], "--out", str(out))
     assert main([*common, "--checkpoints", "4", "--out", str(out), "--force"]) == 0
     assert (out / "learning.png").read_bytes() == first
 

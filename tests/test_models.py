@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -91,7 +92,7 @@ def test_frozen_lake(tmp_path, capsys):
     assert "17 states: linear systems are quick" in shown
     assert "converged after" in shown
     assert [line for line in shown.splitlines() if str(out) in line] == [
-        str(out / name) for name in ("policy.npz", "policy.csv", "value.png")
+        str(out / name) for name in ("policy.npz", "policy.csv", "value.png", "value.svg", "value.pdf")
     ]
     listed = rows(out)
     assert [line["state"] for line in listed] == [str(s) for s in range(17)]
@@ -209,6 +210,45 @@ def test_a_grid_is_drawn_and_animated(tmp_path):
     # 1, 2 and 2 by the file's discount, and nothing in the lower row; without it, it would be 9, 10 and 10
     np.testing.assert_allclose(last[0], scale[[1, 2, 2]], atol=2)
     np.testing.assert_allclose(last[1], scale[[0, 0, 0]], atol=2)
+
+
+def test_a_model_as_a_graph(file, tmp_path, capsys):
+    picture = tmp_path / "my lift ü.svg"
+    assert main(["solve", str(file), "--graph", str(picture)]) == 0
+    assert str(picture) in capsys.readouterr().out
+    page = picture.read_text(encoding="utf-8")
+    found = solve(read_model(file)[0], 0.5)
+    assert {f"node-s{s}" for s in range(3)} < set(re.findall(r'id="([^"]+)"', page))
+    assert all(f">{name}<" in page for name in ("ground", "first", "roof", "lift", "stairs, r −1"))
+    assert all(f">v {value:.3g}<".replace("-", "−") in page for value in found.value)
+    assert len(re.findall(r'id="arrow-a\d-s\d"', page)) == 6
+    thick = re.findall(r'id="(?:line-s\d-a|arrow-a)(\d)[^"]*">\s*<path [^>]*stroke-width: 1.8', page)
+    assert {int(c) for c in thick} == {int(c) for c in found.policy if c >= 0}
+    assert main(["solve", str(file), "--graph", str(picture), "--only-policy", "--width", "3.3"]) == 0
+    page = picture.read_text(encoding="utf-8")
+    assert 'width="237.6pt"' in page
+    assert "node-a" not in page
+
+
+def test_a_grid_keeps_its_place_in_a_graph(tmp_path, capsys):
+    picture = tmp_path / "lake.png"
+    lake = ["solve", "FrozenLake-v1", "--discount", "0.99", "--graph"]
+    assert main([*lake, str(picture), "--only-policy"]) == 0
+    with Image.open(picture) as image:
+        assert 600 < image.width < 1200
+    capsys.readouterr()
+    message = fails(capsys, *lake, str(tmp_path / "all.png"))
+    assert "there are 146 arrows: a graph shows at most 120; --only-policy" in message
+    assert not (tmp_path / "all.png").exists()
+
+
+def test_graphs_that_cannot_be_are_refused_before_anything_is_solved(file, capsys):
+    assert "'.gif'; must be one of .png, .svg, .pdf" in fails(capsys, "solve", str(file), "--graph", "a.gif")
+    assert "--only-policy needs --graph" in fails(capsys, "solve", str(file), "--only-policy")
+    assert "--width needs --graph, or --out with a grid" in fails(capsys, "solve", str(file), "--width", "3")
+    assert "--width is 0.0" in fails(capsys, "solve", str(file), "--graph", "a.png", "--width", "0")
+    message = fails(capsys, "solve", "CliffWalking-v1", "--discount", "1", "--graph", "a.png")
+    assert "the model has 49 states: a graph shows at most 40" in message
 
 
 # Converting

@@ -82,6 +82,34 @@ def test_the_nile(write, tmp_path, capsys):
     assert (tmp_path / "f.svg").read_text().startswith("<?xml")
 
 
+def test_pictures_of_chains_and_series(write, tmp_path, capsys):
+    model, data = write("rain.toml", RAIN), write("umbrella.csv", 'umbrella\n0\n0\n""\n1\n0\n')
+    page = tmp_path / "rain.svg"
+    common = ["--picture", str(page), "--force"]
+    assert main(["smooth", model, data, *common, "--width", "3.3"]) == 0
+    shown = page.read_text(encoding="utf-8")
+    assert 'width="237.6pt"' in shown
+    assert all(f">{word}<" in shown for word in ("rain", "dry", "umbrella", "path", "probability"))
+    assert main(["filter", model, data, *common]) == 0
+    assert ">path<" not in page.read_text(encoding="utf-8")  # it would be of all observations
+    assert main(["forecast", model, data, *common, "--steps", "3"]) == 0
+    assert ">forecast<" in page.read_text(encoding="utf-8")
+    level = write("level.toml", LEVEL)
+    years = Path(NILE).read_text(encoding="utf-8").splitlines()
+    gap = write("gap.csv", "\n".join([*years[:21], *(line.split(",")[0] + "," for line in years[21:30]), *years[30:]]))
+    for picture in (tmp_path / "a.pdf", tmp_path / "b.pdf"):
+        arguments = ["forecast", level, gap, "--columns", "flow", "--index", "year", "--picture", str(picture)]
+        assert main(arguments) == 0
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    assert main(["smooth", level, gap, "--columns", "flow", *common]) == 0
+    shown = page.read_text(encoding="utf-8")
+    assert all(f">{word}<" in shown for word in ("95 %", "50 %", "not seen", "estimate", "seen"))
+    assert main(["smooth", level, gap, "--columns", "flow", *common, "--level", "0.5"]) == 0
+    assert page.read_text(encoding="utf-8").count(">50 %<") == 1  # nothing narrower inside
+    capsys.readouterr()
+    assert "--width is 1.0: must be 1.5 to 40" in fails(capsys, "filter", model, data, "--width", "1")
+
+
 def test_what_is_fitted_is_a_model(write, tmp_path, capsys):
     model, out = write("level.toml", LEVEL.replace("1469.1", "1000")), str(tmp_path / "fit.toml")
     assert main(["fit", model, NILE, "--columns", "flow", "--out", out]) == 0
@@ -92,7 +120,7 @@ def test_what_is_fitted_is_a_model(write, tmp_path, capsys):
     np.testing.assert_allclose([found["Q"][0][0], found["R"][0][0]], [1469.1764, 15098.518], rtol=1e-7)
     assert main(["filter", out, NILE, "--columns", "flow"]) == 0
     assert "-633.4645636" in capsys.readouterr().err
-    assert "is there; --force" in fails(capsys, "fit", model, NILE, "--columns", "flow", "--out", out)
+    assert ": exists; --force replaces it" in fails(capsys, "fit", model, NILE, "--columns", "flow", "--out", out)
     assert main(["fit", model, NILE, "--columns", "flow", "--out", out, "--force", "--iterations", "1"]) == 1
     assert "not converged" in capsys.readouterr().err
 

@@ -49,7 +49,7 @@ def test_the_whole_command(no_game, tmp_path, capsys):
     out = tmp_path / "my study ü"
     assert main([*COMMON, "--out", str(out)]) == 0
     shown = capsys.readouterr()
-    names = ["variance.md", "variance.csv", "variance.png", "variance.svg"]
+    names = ["variance.md", "variance.csv", "variance.png", "variance.svg", "variance.pdf"]
     assert [line for line in shown.out.splitlines() if line.startswith(str(out))] == [str(out / n) for n in names]
     assert "harvest-4-seed-1: " in shown.err
     table = (out / "variance.md").read_text(encoding="utf-8")

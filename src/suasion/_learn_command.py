@@ -21,7 +21,9 @@ from suasion._models import _FILES, Loaded, _grid, load
 _POINTS = 20  # checkpoints, if they are not given
 _KEPT = 1 << 25  # numbers in the tables of all runs and checkpoints, if these are not given
 _EPISODES = 500
-_WRITTEN = ("learning.png", "learning.svg", "values.png", "learning.gif", "result.npz", "result.csv")
+_KINDS = ("png", "svg", "pdf")
+_DRAWN = tuple(f"{name}.{kind}" for name in ("learning", "values") for kind in _KINDS)
+_WRITTEN = (*_DRAWN, "learning.gif", "result.npz", "result.csv")
 _RULE = "(default: the rule's)"
 
 
@@ -69,9 +71,11 @@ class Learn:
     grid: Annotated[str | None, arg(metavar="ROWSxCOLUMNS")] = None
     """Draw the states as a grid, row by row."""
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Where learning.png, learning.svg, values.png, result.npz and result.csv go."""
+    """Where the pictures learning and values go, as PNG, SVG and PDF, and result.npz and result.csv."""
     animate: bool = False
     """Draw how policies change too, as learning.gif."""
+    width: Annotated[float | None, arg(metavar="INCHES", help_behavior_hint="(default: 4.8 a panel)")] = None
+    """Of the pictures; 3.3 is a column of a paper."""
     force: bool = False
     """Write over what is there."""
 
@@ -120,14 +124,17 @@ class Learn:
         self._length()
         if self.runs < 1:
             raise ValueError(f"--runs is {self.runs}, below 1")
+        if self.width is not None and not 1.5 <= self.width <= 40:
+            raise ValueError(f"--width is {self.width}: must be 1.5 to 40 inches")
         if self.checkpoints is not None and self.checkpoints < 1:
             raise ValueError(f"--checkpoints is {self.checkpoints}, below 1")
         if self.animate and (self.out is None or world.loaded is None or world.loaded.grid is None):
             raise ValueError("--animate needs --out, and --grid where the states do not lie on one by themselves")
-        if self.out is not None and not self.force:
-            there = [name for name in _WRITTEN if (self.out / name).exists()]
-            if there:
-                raise ValueError(f"{self.out / there[0]} is there already; --force writes over it")
+        if self.out is not None:
+            from suasion.records import refuse
+
+            for name in _WRITTEN:
+                refuse(self.out / name, force=self.force)
         if world.discount == 1 and world.loaded is not None and not world.loaded.mdp.terminal.any():
             raise ValueError(f"{self.model} has no end: without a --discount below 1 its values are infinite")
 
@@ -158,16 +165,16 @@ class Learn:
     def _keep(self, world: World, results: Mapping[str, Played], limits: Limits | None) -> list[Path]:
         if self.out is None:
             return []
-        from suasion.viewing import save_figure
+        from suasion.viewing import save_pictures
 
         self.out.mkdir(parents=True, exist_ok=True)
         found = curves(results)
         unit = next(iter(results.values())).found.unit
-        figure = draw_curves(f"{self.model}, {self.runs} runs", unit, found, limits)
-        paths = [save_figure(figure, self.out / f"learning.{ending}") for ending in ("png", "svg")]
+        figure = draw_curves(f"{self.model}, {self.runs} runs", unit, found, limits, self.width)
+        paths = save_pictures(figure, self.out, "learning")
         if world.loaded is not None and limits is not None:
-            figure = draw_policies(self.model, world.loaded, results, limits)
-            paths.append(save_figure(figure, self.out / "values.png"))
+            figure = draw_policies(self.model, world.loaded, results, limits, self.width)
+            paths += save_pictures(figure, self.out, "values")
             if self.animate:
                 paths.append(write_animation(self.model, world.loaded, results, self.out / "learning.gif"))
         return paths + write_results(self.out, results, found, limits)

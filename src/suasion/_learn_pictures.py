@@ -23,11 +23,23 @@ if TYPE_CHECKING:
 _BAND = {"mean": "mean, 95 % interval", "median": "median, middle 90 % of runs"}
 
 
-def draw_curves(title: str, unit: str, found: Mapping[str, Mapping[str, Curve]], limits: Limits | None) -> Figure:
-    """Returns while learning, and exact values of what was learned, with the values that they tend to."""
+def draw_curves(
+    title: str,
+    unit: str,
+    found: Mapping[str, Mapping[str, Curve]],
+    limits: Limits | None,
+    width: float | None = None,
+) -> Figure:
+    """Returns while learning, and exact values of what was learned, with the values that they tend to.
+
+    A narrow figure, `width` in inches, has its panels below each other.
+    """
     from suasion.viewing import Banded, Panel, banded_curves
 
+    narrow = width is not None and width < 6
     words = {"return": "return while learning", "greedy": "value of the greedy policy, exactly"}
+    if narrow:
+        words["greedy"] = "greedy policy, exactly"
     lines = {"return": _online_lines(limits), "greedy": {} if limits is None else {"optimal": limits.optimal}}
     panels = []
     for measure, rules in found.items():
@@ -43,7 +55,10 @@ def draw_curves(title: str, unit: str, found: Mapping[str, Mapping[str, Curve]],
                 references=lines[measure],
             )
         )
-    return banded_curves(panels, title=title)
+    if width is None:
+        return banded_curves(panels, title=title)
+    columns = 1 if narrow else len(panels)
+    return banded_curves(panels, title=title, width=width / columns, height=0.75 * width / columns, columns=columns)
 
 
 def _online_lines(limits: Limits | None) -> dict[str, float]:
@@ -57,7 +72,9 @@ def _online_lines(limits: Limits | None) -> dict[str, float]:
     return lines
 
 
-def draw_policies(title: str, loaded: Loaded, results: Mapping[str, Played], limits: Limits) -> Figure:
+def draw_policies(
+    title: str, loaded: Loaded, results: Mapping[str, Played], limits: Limits, width: float | None = None
+) -> Figure:
     """What the rules have learned in the end: maps where there is a grid, else values state by state."""
     from suasion.viewing import policy_maps, state_values
 
@@ -69,7 +86,8 @@ def draw_policies(title: str, loaded: Loaded, results: Mapping[str, Played], lim
         exact = np.where(relevant, limits.value, np.nan)
         label = "greatest learned value\n(reward units, mean over runs)"
         return state_values(kept, exact=exact, names=mdp.states or (), title=title, label=label)
-    return policy_maps(_maps(loaded, results, -1), title=title, label="greatest learned value, mean over runs")
+    label = "greatest learned value, mean over runs"
+    return policy_maps(_maps(loaded, results, -1), title=title, label=label, width=width)
 
 
 def write_animation(title: str, loaded: Loaded, results: Mapping[str, Played], path: Path) -> Path:

@@ -7,7 +7,6 @@ numbers: n-step-sarsa:n=8,step-size=0.2.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from typing import Any, Literal
 
@@ -42,9 +41,9 @@ def rule_of(text: str, step_size: str | None, exploration: Any) -> Any:
     name, _, rest = text.partition(":")
     known = known_rules()
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise ValueError(f"unknown algorithm {name!r}{hint}; algorithms are {', '.join(known)}")
+        from suasion.records import nearest
+
+        raise ValueError(f"unknown algorithm {name!r}{nearest(name, known)}; algorithms are {', '.join(known)}")
     fields = _fields(known[name])
     given: dict[str, Any] = {} if exploration is None else {"exploration": exploration}
     if step_size is not None and "step_size" in fields:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from tyro.conf import Positional, arg
 
+from suasion._model_pictures import check_graph, graph
+
 if TYPE_CHECKING:
     from suasion.markov import MDP, Question
     from suasion.planning import Solution
@@ -146,6 +148,12 @@ class Solve:
     """Draw the states as a grid, row by row."""
     animate: bool = False
     """Draw the sweeps of value iteration too, as sweeps.gif."""
+    graph: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Draw the model as a graph with values and policy, up to 40 states: PNG, SVG or PDF by the ending."""
+    only_policy: bool = False
+    """Leave out of the graph what the policy does not choose."""
+    width: Annotated[float | None, arg(metavar="INCHES", help_behavior_hint="(default: by what is drawn)")] = None
+    """Of the pictures; 3.3 is a column of a paper."""
 
     def run(self) -> int:
         """Solve, print, keep, draw."""
@@ -166,6 +174,12 @@ class Solve:
         )
         for path in self._keep(loaded, solution):
             print(path)
+        if self.graph is not None:
+            from suasion.viewing import save_figure
+
+            title = Path(self.model).name
+            figure = graph(loaded.mdp, loaded.grid, solution, title, only_policy=self.only_policy, width=self.width)
+            print(save_figure(figure, self.graph))
         return 0 if solution.converged else 1
 
     def _check(self, loaded: Loaded) -> None:
@@ -178,6 +192,14 @@ class Solve:
             raise ValueError(f"--animate does not go with --objective {self.objective}")
         if self.animate and (self.out is None or loaded.grid is None):
             raise ValueError("--animate needs --out, and --grid where the model does not lie on one by itself")
+        if self.width is not None and not 1.0 <= self.width <= 40:
+            raise ValueError(f"--width is {self.width}: must be 1 to 40 inches")
+        if self.graph is not None:
+            check_graph(loaded.mdp, self.graph, only_policy=self.only_policy)
+        elif self.only_policy:
+            raise ValueError("--only-policy needs --graph")
+        elif self.width is not None and (self.out is None or loaded.grid is None):
+            raise ValueError("--width needs --graph, or --out with a grid: nothing else is drawn")
 
     def _maximise(self, loaded: Loaded) -> bool:
         return loaded.question.maximise and not self.minimise
@@ -229,14 +251,14 @@ class Solve:
         return paths
 
     def _draw(self, loaded: Loaded, solution: Solution, grid: tuple[int, int]) -> list[Path]:
-        from suasion.viewing import save_figure, value_map, write_sweeps
+        from suasion.viewing import save_pictures, value_map, write_sweeps
 
         assert self.out is not None
         cells = grid[0] * grid[1]
         value = solution.value[:cells].reshape(grid)
         moves = _moves(loaded.mdp, solution)[:cells].reshape(*grid, 2)
-        figure = value_map(value, moves, title=self.model, label="value (reward units)")
-        paths = [save_figure(figure, self.out / "value.png")]
+        figure = value_map(value, moves, title=self.model, label="value (reward units)", width=self.width)
+        paths = save_pictures(figure, self.out, "value")
         if self.animate:
             from suasion.planning import finite_horizon
 

@@ -66,7 +66,7 @@ class Reproduce:
     def run(self) -> int:
         """Train, evaluate, write."""
         from suasion.records import write_whole
-        from suasion.viewing import save_figure
+        from suasion.viewing import save_pictures
 
         out, jobs, seconds = self._folder(), self._jobs(), read_time(self.budget)
         out.mkdir(parents=True, exist_ok=True)
@@ -83,11 +83,8 @@ class Reproduce:
             raise ValueError(f"--budget {self.budget} was too short for one update of any run: there is no table")
         text = self._text(out, jobs, results, complete)
         write_whole(out / "table4.md", [text.encode()])
-        pictures = [
-            save_figure(figure, out / f"{game}.{ending}")
-            for game, figure in self._figures(results).items()
-            for ending in ("png", "svg")
-        ]
+        figures = self._figures(results)
+        pictures = [path for game, figure in figures.items() for path in save_pictures(figure, out, game)]
         print(text)
         for path in (out / "table4.md", *pictures):
             print(path)
@@ -183,7 +180,7 @@ def read_time(text: str) -> float:
 
 
 def _names(option: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    from suasion.runs._terms import nearest
+    from suasion.records import nearest
 
     names = tuple(part.strip() for part in text.split(","))
     for name in names:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from suasion.records import Run, RunPaths, find_runs, read_metrics, read_run, write_whole
-from suasion.viewing import Banded, Panel, banded_curves, comparison_table, mean_interval, save_figure
+from suasion.viewing import Banded, Panel, banded_curves, comparison_table, mean_interval, save_pictures
 
 if TYPE_CHECKING:
     from suasion._sequence_runs import Plan
     from suasion.sequence import Sampling
 
-_WRITTEN = ("curves.png", "curves.svg", "results.md", "results.csv", "samples.txt")
+_WRITTEN = ("curves.png", "curves.svg", "curves.pdf", "results.md", "results.csv", "samples.txt")
 GOAL = 0.99  # share of right answers that counts as having learned a task
 
 
@@ -61,7 +61,7 @@ def write_results(out: Path) -> list[Path]:
         if run.metrics:
             groups.setdefault(str(run.config["label"]), []).append(run)
     figure = banded_curves(_panels(groups), title=_caption(groups))
-    paths = [save_figure(figure, out / f"curves.{ending}") for ending in ("png", "svg")]
+    paths = save_pictures(figure, out, "curves")
     table = comparison_table({core: _columns(runs) for core, runs in groups.items()}, _titles(groups))
     print(table)
     write_whole(out / "results.md", [table.encode()])

@@ -70,9 +70,11 @@ class _Asked:
         return _Loaded(model, names, seen, x, y, u, self.index or "step")
 
     def _refuse_old(self, *paths: Path | None) -> None:
+        from suasion.records import refuse
+
         for path in paths:
-            if path is not None and path.exists() and not self.force:
-                raise ValueError(f"{path} is there; --force writes over it")
+            if path is not None:
+                refuse(path, force=self.force)
 
     def _write(self, text: str) -> None:
         from suasion.records import write_whole
@@ -91,12 +93,16 @@ class _Pictured(_Asked):
     """Probability of the intervals, between 0 and 1."""
     picture: Annotated[Path | None, arg(metavar="FILE")] = None
     """Draw it: PNG, SVG or PDF by the ending."""
+    width: Annotated[float, arg(metavar="INCHES")] = 7.5
+    """Of the picture; 3.3 is a column of a paper."""
 
     def _begin(self) -> _Loaded:
         if not 0 < self.level < 1:
             raise ValueError(f"--level is {self.level}: must be between 0 and 1")
         if self.picture is not None and self.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
             raise ValueError(f"--picture {self.picture}: must end in .png, .svg or .pdf")
+        if not 1.5 <= self.width <= 40:
+            raise ValueError(f"--width is {self.width}: must be 1.5 to 40 inches")
         self._refuse_old(self.out, self.picture)
         return self._load()
 
@@ -106,13 +112,15 @@ class _Pictured(_Asked):
             return
         from suasion.viewing import Estimate, estimates_figure, occupancy_figure, save_figure
 
+        look: dict[str, Any] = {"xlabel": loaded.label, "width": self.width}
         if told.states is not None:
-            figure = occupancy_figure(told.x, told.states, loaded.names, xlabel=loaded.label)
+            seen = dict(zip(loaded.seen, loaded.observed().T, strict=True))
+            figure = occupancy_figure(**told.occupancy(loaded, seen), names=loaded.names, **look)
         else:
             panels = []
             for name, (mean, low, high) in list(told.columns.items())[: 12 if told.seen is None else len(told.seen)]:
-                panels.append(Estimate(title=name, **told.panel(loaded, name, mean, low, high)))
-            figure = estimates_figure(panels, xlabel=loaded.label, band=f"{100 * self.level:g} %")
+                panels.append(Estimate(title=name, **told.panel(loaded, name, self.level, mean, low, high)))
+            figure = estimates_figure(panels, band=f"{100 * self.level:g} %", **look)
         print(save_figure(figure, self.picture), file=sys.stdout if self.out else sys.stderr)
 
     def _estimate(self, verb: Literal["filter", "smooth"]) -> int:
@@ -127,7 +135,10 @@ class _Pictured(_Asked):
         if isinstance(loaded.model, statespace.FiniteSSM):
             states = found.filtered if verb == "filter" else found.smoothed
             columns: Columns = {f"p({name})": (states[:, k],) for k, name in enumerate(loaded.names)}
-            self._end(loaded, _Told(loaded.x, columns, states, None))
+            path = None
+            if verb == "smooth" and self.picture is not None:  # the path, too, is of all observations
+                path = statespace.decode(loaded.model, loaded.y, inputs=loaded.inputs).path
+            self._end(loaded, _Told(loaded.x, columns, states, None, path=path))
             return 0
         signal, spread = _signal(loaded, found.mean, found.covariance)
         columns = _banded(loaded.seen, signal, spread, self.level)
@@ -183,7 +194,11 @@ class Forecast(_Pictured):
         x = loaded.x[-1] + pace * np.arange(1, self.steps + 1)
         if isinstance(loaded.model, statespace.FiniteSSM):
             columns: Columns = {f"p({name})": (found.states[:, k],) for k, name in enumerate(loaded.names)}
-            self._end(loaded, _Told(x, columns | _expected(found.observations, loaded.seen), found.states, None))
+            before = None
+            if self.picture is not None:
+                before = statespace.filter(loaded.model, loaded.y).filtered
+            columns |= _expected(found.observations, loaded.seen)
+            self._end(loaded, _Told(x, columns, found.states, None, before=before))
             return 0
         moments = found.observations
         columns = _banded(loaded.seen, moments.mean, moments.variance, self.level)
@@ -249,26 +264,53 @@ class _Loaded:
     inputs: ndarray | None
     label: str
 
+    def observed(self) -> ndarray:
+        """float64[T, p]: what was seen, NaN where nothing was."""
+        y = self.y if self.y.ndim == 2 else self.y[:, None]
+        return np.where(y < 0, np.nan, y.astype(np.float64)) if np.issubdtype(y.dtype, np.integer) else y
+
 
 @dataclasses.dataclass(frozen=True)
 class _Told:
-    """A result: columns by name, each an estimate, or an estimate with the ends of its interval."""
+    """A result: columns by name, each an estimate, or an estimate with the ends of its interval.
+
+    Of a chain also the probabilities of states, those before a forecast, and the likeliest path.
+    """
 
     x: ndarray
     columns: Columns
     states: ndarray | None
     seen: dict[str, Any] | None
+    before: ndarray | None = None
+    path: ndarray | None = None
 
-    def panel(self, loaded: _Loaded, name: str, *band: ndarray) -> dict[str, Any]:
-        """What is drawn of a column: before a forecast comes what was seen."""
+    def panel(self, loaded: _Loaded, name: str, level: float, *band: ndarray) -> dict[str, Any]:
+        """What is drawn of a column, with the middle half inside; before a forecast comes what was seen."""
         mean, low, high = band
+        inner = None
+        if level > 0.55:
+            share = _quantile(0.5) / _quantile(level)
+            inner = (mean - share * (mean - low), mean + share * (high - mean))
         seen = None if self.seen is None else self.seen[name]
         if seen is None or self.x[0] == loaded.x[0]:
-            return {"x": self.x, "mean": mean, "low": low, "high": high, "seen": seen}
+            return {"x": self.x, "mean": mean, "low": low, "high": high, "inner": inner, "seen": seen}
         blank = np.full(len(seen), np.nan)
         mean, low, high = (np.concatenate([blank, held]) for held in band)
+        inner = None if inner is None else (np.concatenate([blank, inner[0]]), np.concatenate([blank, inner[1]]))
         x, seen = np.concatenate([loaded.x, self.x]), np.concatenate([seen, np.full(len(self.x), np.nan)])
-        return {"x": x, "mean": mean, "low": low, "high": high, "seen": seen, "ahead": len(loaded.x)}
+        return {"x": x, "mean": mean, "low": low, "high": high, "inner": inner, "seen": seen, "ahead": len(loaded.x)}
+
+    def occupancy(self, loaded: _Loaded, seen: dict[str, ndarray]) -> dict[str, Any]:
+        """What is drawn of a chain: observations, probabilities, the path."""
+        if self.before is None or self.states is None:
+            return {"x": self.x, "probability": self.states, "seen": seen, "path": self.path}
+        blank = np.full(len(self.x), np.nan)
+        return {
+            "x": np.concatenate([loaded.x, self.x]),
+            "probability": np.concatenate([self.before, self.states]),
+            "seen": {name: np.concatenate([held, blank]) for name, held in seen.items()},
+            "ahead": len(loaded.x),
+        }
 
     def table(self, loaded: _Loaded) -> str:
         """As CSV; what is not determined is an empty cell."""
@@ -317,10 +359,15 @@ def _signal(loaded: _Loaded, mean: ndarray, covariance: ndarray) -> tuple[ndarra
     return signal, C @ covariance @ C.T
 
 
-def _banded(names: Any, mean: ndarray, covariance: ndarray, level: float) -> Columns:
+def _quantile(level: float) -> float:
+    """Half-width of the central interval of that probability, in standard deviations."""
     from scipy import special
 
-    width = special.ndtri(0.5 + level / 2) * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    return float(special.ndtri(0.5 + level / 2))
+
+
+def _banded(names: Any, mean: ndarray, covariance: ndarray, level: float) -> Columns:
+    width = _quantile(level) * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     return {
         name: (mean[:, i], mean[:, i] - width[:, i], mean[:, i] + width[:, i]) for i, name in enumerate(names)
     }  # fmt: skip

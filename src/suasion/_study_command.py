@@ -62,7 +62,7 @@ class Study:
         """Measure, keep, draw, print."""
         from suasion.records import write_whole
         from suasion.runs._variance import VarianceStudy, study_variance
-        from suasion.viewing import save_figure
+        from suasion.viewing import save_pictures
 
         study = VarianceStudy(agents=_numbers(self.agents), seeds=self.seeds, seed=self.seed, budget=self.budget)
         began = time.perf_counter(), time.process_time()
@@ -72,7 +72,7 @@ class Study:
         write_whole(self.out / "variance.md", [table.encode()])
         write_whole(self.out / "variance.csv", [_csv(found).encode()])
         figure = variance_figure(found)
-        pictures = [save_figure(figure, self.out / f"variance.{ending}") for ending in ("png", "svg")]
+        pictures = save_pictures(figure, self.out, "variance")
         print(table)
         print(f"{wall:.0f} s, {cpu:.0f} s of CPU; earlier parts: timing.jsonl")
         for path in (self.out / "variance.md", self.out / "variance.csv", *pictures):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import difflib
 import gc
 import json
 import os
@@ -29,6 +28,7 @@ from suasion._learn_command import Learn
 from suasion._models import Convert, Solve
 from suasion._report_command import Replay, Report
 from suasion._reproduce_command import Reproduce
+from suasion._schelling_command import SchellingCommand
 from suasion._sequence_command import Sequence as SequenceTask
 from suasion._statespace_command import Filter, FitModel, Forecast, Smooth
 from suasion._study_command import Study
@@ -292,25 +292,42 @@ class Train:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plot:
-    """Draw the learning curves of runs: the mean over seeds with its 95 % interval, and each seed as a thin line."""
+    """Draw the learning curves of runs: the mean over seeds with its 95 % interval, and each seed as a thin line; or,
+    with --matrix, who influences whom, from the episodes that `suasion influence` has recorded."""
 
     runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN")]]
     """Folders of runs, or folders of such folders; runs that differ only in their seed make one curve."""
-    out: Annotated[Path, arg(metavar="FOLDER")] = Path()
-    """Where curves.png and curves.svg go."""
+    out: Annotated[Path, arg(metavar="FOLDER|FILE")] = Path()
+    """Where curves (or influence) go, as PNG, SVG and PDF; or one file that ends in .png, .svg or .pdf."""
     metric: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint=_REPEAT), UseAppendAction] = ()
     """What to draw, such as episode/return or action/entropy[0]; episodes and rewards if left out."""
     smooth: Annotated[int, arg(metavar="N")] = 10
     """Each point is the mean of the last N."""
+    matrix: Annotated[
+        Literal["influence", "simulated"] | None,
+        arg(metavar="{influence,simulated}", help_behavior_hint="(default: curves)"),
+    ] = None
+    """Who influences whom, in nats a step: as the runs' own reward sees it, or exactly, every step played again."""
+    width: Annotated[float | None, arg(metavar="INCHES", help_behavior_hint="(default: by what is drawn)")] = None
+    """Of the figure; 3.3 is a column of a paper."""
 
     def run(self) -> int:
         """Draw them."""
-        from suasion.viewing import plot_runs
+        from suasion.viewing import plot_influence, plot_runs
 
         if not self.runs:
             raise InputError("no run given: name at least one folder")
-        self.out.mkdir(parents=True, exist_ok=True)
-        for path in plot_runs(self.runs, self.out, self.metric or None, smooth=self.smooth):
+        if self.width is not None and not 1.5 <= self.width <= 40:
+            raise InputError(f"--width is {self.width}, must be 1.5 to 40 inches")
+        if self.matrix is not None and self.metric:
+            raise InputError("--metric and --matrix: one of the two")
+        if self.out.suffix.lower() not in (".png", ".svg", ".pdf"):
+            self.out.mkdir(parents=True, exist_ok=True)
+        if self.matrix is not None:
+            paths = plot_influence(self.runs, self.out, kind=self.matrix, width=self.width)
+        else:
+            paths = plot_runs(self.runs, self.out, self.metric or None, smooth=self.smooth, width=self.width)
+        for path in paths:
             print(path)
         return 0
 
@@ -377,7 +394,8 @@ class Influence:
 
     Influence is measured as the run's own reward sees it, where it has one, and exactly, by playing every step again
     for every action. The episodes are kept in the run, with the influence of every agent on every other in each step,
-    and what the others would have done in the 100 most influential moments.
+    and what the others would have done in the 100 most influential moments, for each action of the influencer (or each
+    message, if influence is by messages); the most influential one is printed.
     """
 
     folder: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -392,13 +410,17 @@ class Influence:
     """Also keep what the others would have done in all moments: a file beside the record of each episode."""
     force: bool = False
     """Replace such files."""
+    picture: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Draw who influences whom, as a matrix: PNG, SVG or PDF by the ending."""
 
     def run(self) -> int:
-        """Play, measure, keep, and print a table."""
+        """Play, measure, keep, draw, and print a table."""
         from suasion.records import write_whole
         from suasion.runs import observe_run, write_episodes
-        from suasion.viewing import measures_table
+        from suasion.viewing import check_picture, measures_table, moment_table
 
+        if self.picture is not None:
+            check_picture(self.picture)
         run = _opened(self.folder)
         seen = observe_run(
             run,
@@ -412,10 +434,17 @@ class Influence:
         table = measures_table(seen.measures, seen.titles)
         if seen.communication is not None:
             table += "\n" + communication_table(seen.communication)
+        if (moment := moment_table(seen.episodes)) is not None:
+            table += "\n" + moment
         path = run.path / ("influence-greedy.md" if self.greedy else "influence.md")
         write_whole(path, [table.encode()])
         print(table)
         print(path)
+        if self.picture is not None:
+            from suasion.viewing import influence_figure, influence_of, save_figure
+
+            figure = influence_figure({run.config.label: influence_of([seen.episodes])}, seen.episodes[0].agents)
+            print(save_figure(figure, self.picture))
         return 0
 
 
@@ -613,6 +642,7 @@ COMMANDS: dict[str, Any] = {
     "runs": Runs,
     "export": Export,
     "games": Games,
+    "schelling": SchellingCommand,
     "sequence": SequenceTask,
     "demo": Demo,
     "study": Study,
@@ -756,9 +786,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"suasion {__version__}")
         return 0
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
-        nearest = difflib.get_close_matches(given[0], COMMANDS, n=1)
-        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        complain(f"unknown command {given[0]!r}{hint}; commands are {', '.join(COMMANDS)}")
+        from suasion.records import nearest
+
+        complain(f"unknown command {given[0]!r}{nearest(given[0], COMMANDS)}; commands are {', '.join(COMMANDS)}")
         return 2
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+from suasion import _foreign
+from suasion._foreign_functions import decay, log, sigmoid, tanh
 from suasion.sequence import CausalConvolution, Mamba, gated_unit, selective_scan
 from suasion.sequence import _native as native
-from suasion.sequence._native_kernels import decay, sigmoid, tanh
 from suasion.sequence._reference import scan_associatively, scan_step_by_step
 
 STEPS, BATCH, CHANNELS = 37, 5, 19  # three chunks, one of them cut; channels that fill no vector
@@ -123,7 +124,7 @@ def test_where_the_loops_do_not_serve_the_numbers_are_the_same(arrays, quick, as
         return unit(*real, start), mixer.scan(mixer.initial(BATCH), x, start)
 
     fast = quick(run)(real, x)
-    monkeypatch.setattr(native, "_known", lambda: False)
+    monkeypatch.setattr(_foreign, "_known", lambda: False)
     assert not native.suits(x)
     assert_close(fast, quick(lambda *given: run(*given))(real, x), 1e-6)
 
@@ -190,6 +191,26 @@ def test_the_elementary_functions_are_within_two_units_in_the_last_place():
     for got, truth, units in zip(found, expected, (2, 2, 4), strict=True):
         error = np.abs(got - truth) / np.maximum(np.abs(truth), np.finfo(np.float32).tiny)
         assert error.max() <= units * np.finfo(np.float32).eps, error.max()
+
+
+@njit
+def tabulate_growth(x, functions):
+    for i in range(x.size):
+        functions[0, i], functions[1, i] = decay(x[i]), log(x[i])
+
+
+def test_growth_and_logarithms_are_within_two_units_in_the_last_place():
+    near = 1.0 + np.linspace(-1e-3, 1e-3, 20_001)
+    x = np.concatenate([np.geomspace(1.2e-38, 3.4e38, 200_000), np.linspace(0.0, 88.0, 50_001)[1:], near])
+    x = x.astype("float32")
+    found, exact = np.empty((2, x.size), np.float32), x.astype(float)
+    tabulate_growth(x, found)
+    assert np.abs(found[1] / np.where(exact == 1.0, 1.0, np.log(exact)) - (exact != 1.0)).max() <= 2.0**-22
+    few = exact <= 88.0
+    assert np.abs(found[0][few] / np.exp(exact[few]) - 1.0).max() <= 2.0**-22
+    ends = np.array([1.0, np.inf, np.nan], np.float32)
+    tabulate_growth(ends, found[:, :3])
+    np.testing.assert_array_equal(found[1, :3], [0.0, np.inf, np.nan])
 
 
 def test_the_elementary_functions_at_the_ends():

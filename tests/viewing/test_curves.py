@@ -7,7 +7,7 @@ import scipy.stats
 from matplotlib.collections import PolyCollection
 
 from suasion.records import Metrics, MetricsWriter, RecordError, create_run
-from suasion.viewing import learning_curves, plot_runs, save_figure, style
+from suasion.viewing import check_picture, learning_curves, plot_runs, save_figure, save_pictures, style, value_map
 
 
 def rows(values, every=10):
@@ -131,6 +131,29 @@ def test_equal_figures_give_equal_bytes(tmp_path, training, ending):
     assert sorted(entry.name for entry in (tmp_path / "new").iterdir()) == [f"one.{ending}", f"two.{ending}"]
 
 
+def test_text_is_text_and_fonts_are_embedded_as_truetype(tmp_path, training):
+    figure = learning_curves({"größer <b>": [training(0, points=3)]}, "reward/extrinsic")
+    page = save_figure(figure, tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "größer &lt;b&gt; (1 seed)" in page
+    assert "font-family: 'DejaVu Sans', 'Verdana', sans-serif" in page or "'DejaVu Sans', 'Verdana', sans-serif" in page
+    content = save_figure(figure, tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+
+
+def test_a_figure_lies_the_same_in_all_its_files(tmp_path):
+    """Colour bars and square axes move with every pass of the layout; written files must not."""
+    figures = [value_map(np.arange(12.0).reshape(3, 4), title="a") for _ in range(2)]
+    for kind in ("png", "svg"):
+        save_figure(figures[0], tmp_path / f"one.{kind}")
+    save_figure(figures[1], tmp_path / "two.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert save_pictures(figures[1], tmp_path / "two.svg", "x") == [tmp_path / "two.svg"]
+    assert check_picture("a/b.PDF").name == "b.PDF"
+    with pytest.raises(ValueError, match=r"b\.gif: ends in '\.gif'; must be one of \.png, \.svg, \.pdf"):
+        check_picture("a/b.gif")
+
+
 def test_other_endings_are_refused(tmp_path):
     figure = learning_curves({"g": [rows([1.0])]}, "x")
     with pytest.raises(ValueError, match=r"ends in '\.bmp'"):
@@ -148,7 +171,7 @@ def make_run(path, config, table):
 def legend(monkeypatch, paths, out, metrics=None):
     """What `plot_runs` drew: legend entries, titles, notes."""
     drawn = []
-    monkeypatch.setattr("suasion.viewing._runs.save_figure", lambda figure, path: drawn.append(figure) or path)
+    monkeypatch.setattr("suasion.viewing._runs.save_pictures", lambda figure, out, name: drawn.append(figure) or [])
     plot_runs(paths, out, metrics)
     figure = drawn[0]
     notes = figure._supxlabel.get_text() if figure._supxlabel else ""
@@ -188,11 +211,27 @@ def test_files_of_equal_runs_are_equal(tmp_path, training):
     for seed in (0, 1):
         make_run(tmp_path / "runs" / f"seed-{seed}", {"seed": seed}, training(seed, points=5))
     (tmp_path / "folder").mkdir()
-    first = plot_runs([tmp_path / "runs"], tmp_path / "a.b.png")
-    assert first == [tmp_path / "a.b.png", tmp_path / "a.b.svg"]
+    first = plot_runs([tmp_path / "runs"], tmp_path / "a.b")
+    assert first == [tmp_path / f"a.b.{ending}" for ending in ("png", "svg", "pdf")]
     second = plot_runs([tmp_path / "runs"], tmp_path / "folder", smooth=1)
-    assert second == [tmp_path / "folder" / "curves.png", tmp_path / "folder" / "curves.svg"]
+    assert second == [tmp_path / "folder" / f"curves.{ending}" for ending in ("png", "svg", "pdf")]
+    (alone,) = plot_runs([tmp_path / "runs"], tmp_path / "alone.svg")
+    assert alone.name == "alone.svg"
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert first[1].read_bytes() == alone.read_bytes()
+
+
+def test_a_narrow_figure_has_its_panels_below_each_other(tmp_path, training, monkeypatch):
+    make_run(tmp_path / "run", {}, training(0, points=4))
+    drawn = []
+    monkeypatch.setattr("suasion.viewing._runs.save_pictures", lambda figure, out, name: drawn.append(figure) or [])
+    for width in (3.3, None):
+        plot_runs([tmp_path / "run"], tmp_path, width=width)
+    across = [{round(axes.get_position().x0, 2) for axes in figure.axes} for figure in drawn]
+    assert [len(figure.axes) for figure in drawn] == [3, 3]
+    assert [len(columns) for columns in across] == [1, 3]
+    assert drawn[0].get_figwidth() == pytest.approx(3.3)
+    assert learning_curves({"g": [rows([1.0])]}, "x", width=3.3).get_figwidth() == pytest.approx(3.3)
 
 
 def test_more_than_twelve_metrics_are_said_to_be_left_out(tmp_path, monkeypatch):

@@ -89,6 +89,22 @@ def test_arrows_are_where_the_policy_goes_somewhere(value, moves):
     assert bottom > top
 
 
+def test_narrow_maps_have_their_colours_below_and_numbers_only_where_they_can_be_read(value, moves):
+    figure = value_map(value, moves, title="a grid", width=3.3)
+    assert figure.get_figwidth() == pytest.approx(3.3)
+    assert figure.axes[1].get_xlabel() == "value"
+    assert len(numbers(figure)) == np.isfinite(value).sum()
+    wide = value_map(np.arange(48.0).reshape(4, 12), width=3.3)
+    assert not wide.axes[0].texts
+    for drawn in (figure, wide):
+        drawn.draw_without_rendering()
+        box = drawn.axes[1].get_tightbbox()
+        assert box.y0 >= -1
+        assert box.y1 < drawn.axes[0].get_window_extent().y0
+        assert drawn.axes[0].get_tightbbox().y1 <= drawn.bbox.y1 + 1
+    assert value_map(value, width=6.0).axes[1].get_ylabel() == "value"
+
+
 def test_a_policy_that_goes_nowhere_has_no_arrows(value, tmp_path):
     for moves in (np.zeros((3, 4, 2)), np.full((3, 4, 2), np.nan)):
         figure = value_map(value, moves)

@@ -62,6 +62,17 @@ def test_a_curve_has_its_band_and_keeps_its_colour_in_every_panel():
     assert legend.get_title().get_text() == "both"
 
 
+def test_panels_in_rows_keep_their_names_apart():
+    panel = Panel(curves={"a": banded(3.0)}, references={"one": 4.0, "two": 4.01, "three": 4.02})
+    for height in (1.8, 3.6):
+        figure = banded_curves([panel, panel], width=3.3, height=height, columns=1)
+        assert figure.get_size_inches().tolist() == pytest.approx([3.3, 2 * height])
+        for axes in figure.axes:
+            names = sorted(label_heights(axes).values())
+            assert np.diff(names).min() * height > 0.2  # inches, of the panel
+    assert len({axes.get_position().x0 for axes in figure.axes}) == 1
+
+
 def test_far_beginnings_do_not_press_the_rest_together():
     middle = np.concatenate([[-1000.0, -500.0], np.full(8, -20.0)])
     figure = banded_curves([Panel(curves={"a": Banded(at=AT, middle=middle)}, references={"best": -10.0})])
@@ -153,6 +164,12 @@ def test_maps_share_one_scale_and_lie_below_each_other_if_wide():
     first, second, _ = policy_maps({"a": square, "b": square}, limits=(0.0, 4.0)).axes
     assert first.get_position().x1 < second.get_position().x0
     assert first.images[0].get_clim() == (0, 4)
+    narrow = policy_maps({"a": square, "b": square}, width=3.3)
+    assert narrow.get_figwidth() == pytest.approx(3.3)
+    narrow.draw_without_rendering()
+    first, second, bar = (axes.get_window_extent() for axes in narrow.axes)
+    assert first.y0 > second.y1 > second.y0 > bar.y1
+    assert "reward units" in narrow.axes[2].get_xlabel()
 
 
 def test_arrows_point_where_the_policy_goes_and_ties_split_them():

@@ -44,6 +44,7 @@ def learning_curves(
     reference: Mapping[str, float] | None = None,
     smooth: int = 1,
     levels: Sequence[float] = (0.95,),
+    width: float = 6.4,
 ) -> Figure:
     """Draw a metric against environment steps, one colour for each group of seeds.
 
@@ -62,6 +63,7 @@ def learning_curves(
         smooth: each point is the mean of the last so many defined points of its seed, before any averaging
             over seeds; 1 leaves them as they are.
         levels: confidence of each band.
+        width: in inches; 3.3 is a column of a paper.
 
     Returns:
         A figure; see `save_figure`.
@@ -74,7 +76,7 @@ def learning_curves(
     if not curves:
         raise ValueError("0 groups; at least 1 is needed")
     with style():
-        figure = new_figure(6.4, 4.0)
+        figure = new_figure(width, max(0.625 * width, 2.4))
         axes = figure.add_subplot()
         lines = draw_curves(axes, curves, list(curves), reference or {}, levels)
         axes.set_ylabel(ylabel or metric)

@@ -22,6 +22,8 @@ _COLOURS = "cividis"  # even in lightness, and the same to all eyes (Nuñez, And
 _EMPTY = 0.85  # grey of cells without a state
 _READABLE = 12  # cells a side up to which numbers are written
 _ARROWS = 64  # cells a side up to which arrows are drawn
+_NARROW = 5.0  # inches below which the scale of colours lies below the map
+_ROOM = 0.33  # inches of a cell's side that a number needs
 
 
 def value_map(
@@ -30,6 +32,7 @@ def value_map(
     *,
     title: str = "",
     label: str = "value",
+    width: float | None = None,
 ) -> Figure:
     """Value as colour, policy as arrows.
 
@@ -38,14 +41,20 @@ def value_map(
         moves: (down, right) of the policy in each cell, in cells; 0 or NaN where it goes nowhere.
         title: over the figure.
         label: of the colour bar, with the unit.
+        width: of the figure in inches; by the grid, if not given. In a narrow one the colour bar lies below.
 
     Returns:
         The figure, for `save_figure`.
     """
     rows, columns = value.shape
+    narrow = width is not None and width < _NARROW
     with style():
         side = 0.55 if max(rows, columns) <= _READABLE else 6.5 / max(rows, columns)
-        figure = new_figure(max(3.2, columns * side + 1.6), max(2.2, rows * side + 0.8))
+        if width is None:
+            figure = new_figure(max(3.2, columns * side + 1.6), max(2.2, rows * side + 0.8))
+        else:
+            side = min(0.8, (width - (0.1 if narrow else 1.6)) / columns)
+            figure = new_figure(width, rows * side + (1.0 if narrow else 0.8))
         axes = figure.add_subplot()
         colours = matplotlib.colormaps[_COLOURS].with_extremes(bad=str(_EMPTY))
         image = axes.imshow(np.ma.masked_invalid(value), cmap=colours, interpolation="nearest")
@@ -53,12 +62,13 @@ def value_map(
         axes.set_yticks([])
         axes.grid(False)
         axes.set_title(title)
-        bar = figure.colorbar(image, ax=axes, label=label, shrink=0.9)
+        below: dict[str, Any] = {"location": "bottom", "aspect": 30, "pad": 0.04} if narrow else {}
+        bar = figure.colorbar(image, ax=axes, label=label, shrink=0.9, **below)
         bar.outline.set_linewidth(0.6)
         if moves is not None and max(rows, columns) <= _ARROWS:
             _arrows(axes, value, moves)
-        if max(rows, columns) <= _READABLE:
-            _numbers(axes, value)
+        if max(rows, columns) <= _READABLE and side >= _ROOM:
+            _numbers(axes, value, min(6.0, 15 * side))
     return figure
 
 
@@ -72,12 +82,12 @@ def _arrows(axes: matplotlib.axes.Axes, value: Float64[np.ndarray, "y x"], moves
     axes.quiver(x, y, 0.5 * right, 0.5 * down, **size, **head, **edge)
 
 
-def _numbers(axes: matplotlib.axes.Axes, value: Float64[np.ndarray, "y x"]) -> None:
+def _numbers(axes: matplotlib.axes.Axes, value: Float64[np.ndarray, "y x"], size: float) -> None:
     middle = (np.nanmin(value) + np.nanmax(value)) / 2
     for (y, x), v in np.ndenumerate(value):
         if np.isfinite(v):
             colour = "white" if v < middle else INK
-            axes.text(x, y + 0.42, f"{v:.3g}", ha="center", va="bottom", fontsize=6, color=colour)
+            axes.text(x, y + 0.42, f"{v:.3g}", ha="center", va="bottom", fontsize=size, color=colour)
 
 
 def write_sweeps(

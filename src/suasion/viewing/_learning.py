@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from suasion.viewing._style import MUTED, line_of, new_figure, style
 
 _REFERENCE_DASHES = ((0, (6, 3)), (0, (1.5, 2)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), (0, (1, 1)))
-_APART = 0.066  # least distance of two labels at the margin, as a part of the height
+_APART = 0.238  # inches between two labels at the margin, counted in heights of the panel
 _MARGIN = 0.06  # free space above and below, as a part of what is shown
 
 
@@ -88,14 +88,17 @@ class Panel:
     markers: bool = False
 
 
-def banded_curves(panels: Sequence[Panel], *, title: str = "", width: float = 4.8, height: float = 3.6) -> Figure:
+def banded_curves(
+    panels: Sequence[Panel], *, title: str = "", width: float = 4.8, height: float = 3.6, columns: int | None = None
+) -> Figure:
     """Draw panels side by side: curves with bands, and lines at what they may be compared with.
 
     Args:
-        panels: from left to right.
+        panels: from left to right, row by row.
         title: over the figure.
         width: of each, in inches.
-        height: in inches.
+        height: of each, in inches.
+        columns: in a row; all, if not given.
 
     Returns:
         A figure, for `save_figure`.
@@ -108,10 +111,12 @@ def banded_curves(panels: Sequence[Panel], *, title: str = "", width: float = 4.
         raise ValueError("0 panels; at least 1 is needed")
     labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
     with style():
-        figure = new_figure(width * len(panels), height)
+        columns = min(columns or len(panels), len(panels))
+        rows = -(-len(panels) // columns)
+        figure = new_figure(width * columns, height * rows)
         lines: dict[str, Line2D] = {}
         for place, panel in enumerate(panels):
-            lines |= _draw(figure.add_subplot(1, len(panels), place + 1), panel, labels, place)
+            lines |= _draw(figure.add_subplot(rows, columns, place + 1), panel, labels, place, _APART / height)
         _legend(figure, [lines[label] for label in labels], title)
     return figure
 
@@ -128,7 +133,7 @@ def _legend(figure: Figure, lines: Sequence[Line2D], title: str) -> None:
     figure.legend(lines, labels, loc="outside upper left", ncols=columns, title=title or None, **look)
 
 
-def _draw(axes: Axes, panel: Panel, labels: Sequence[str], place: int) -> dict[str, Line2D]:
+def _draw(axes: Axes, panel: Panel, labels: Sequence[str], place: int, apart: float) -> dict[str, Line2D]:
     if not panel.curves:
         raise ValueError(f"panel {place} has 0 curves; at least 1 is needed")
     low, high = _limits(panel)
@@ -147,7 +152,7 @@ def _draw(axes: Axes, panel: Panel, labels: Sequence[str], place: int) -> dict[s
     if "y" in panel.logarithmic:
         axes.set_yscale("log")
     axes.set_ylim(low, high)
-    _references(axes, panel.references)
+    _references(axes, panel.references, apart)
     axes.set_title(panel.title)
     axes.set_xlabel(panel.xlabel)
     axes.set_ylabel(panel.ylabel)
@@ -176,14 +181,14 @@ def _limits(panel: Panel) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _references(axes: Axes, references: Mapping[str, float]) -> None:
-    """Lines across, named at the right margin; names keep their distance, and never cover a curve."""
+def _references(axes: Axes, references: Mapping[str, float], apart: float) -> None:
+    """Lines across, named at the right margin; names keep their distance (in axes' heights), and cover no curve."""
     top = 1.1
     for place, (label, height) in enumerate(sorted(references.items(), key=lambda pair: -pair[1])):
         dashes = _REFERENCE_DASHES[place % len(_REFERENCE_DASHES)]
         axes.axhline(height, color=MUTED, linewidth=0.9, linestyle=dashes, zorder=1.5)
         beside = float(axes.transAxes.inverted().transform(axes.transData.transform((1, height)))[1])
-        top = min(beside, top - _APART * (1 + label.count("\n")))
+        top = min(beside, top - apart * (1 + label.count("\n")))
         look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "axes fraction", "annotation_clip": False}
         look |= {"ha": "left", "va": "center", "fontsize": 7.5, "color": MUTED}
         pointer = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from suasion.viewing._grid import _ARROWS, _COLOURS, _EMPTY, _READABLE
+from suasion.viewing._grid import _ARROWS, _COLOURS, _EMPTY, _NARROW, _READABLE, _ROOM
 from suasion.viewing._style import INK, MUTED, line_of, new_figure, style
 
 DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -53,6 +53,7 @@ def policy_maps(
     title: str = "",
     label: str = "value (reward units)",
     limits: tuple[float, float] | None = None,
+    width: float | None = None,
 ) -> Figure:
     """Draw policies on a grid, one map each, in one scale of colours.
 
@@ -63,6 +64,8 @@ def policy_maps(
         title: over the figure.
         label: of the scale of colours, with the unit.
         limits: lowest and highest colour; by the values, if not given.
+        width: of the figure in inches; by the grid, if not given. In a narrow one all maps lie below each other, and
+            the scale of colours below them.
 
     Returns:
         A figure, for `save_figure`.
@@ -75,26 +78,30 @@ def policy_maps(
         raise ValueError(f"{len(values)} policies without a finite value: nothing to draw")
     low, high = limits or (min(held.min() for held in values if len(held)), max(held.max() for held in values))
     rows, columns = (max(policy.value.shape[i] for policy in policies.values()) for i in range(2))
-    down = columns > 1.6 * rows
-    side = 0.52 if max(rows, columns) <= _READABLE else 6.2 / max(rows, columns)
-    width, height = max(2.2, columns * side), rows * side + 0.35
+    narrow = width is not None and width < _NARROW
+    down = columns > 1.6 * rows or narrow
     count = (len(policies), 1) if down else (1, len(policies))
+    side = 0.52 if max(rows, columns) <= _READABLE else 6.2 / max(rows, columns)
+    wide = max(2.2, columns * side) * count[1] + 1.3
+    if width is not None:
+        wide, side = width, min(side, (width - (0.1 if narrow else 1.3)) / (count[1] * columns))
     with style():
-        figure = new_figure(width * count[1] + 1.3, height * count[0] + 0.25 + 0.25 * bool(title))
+        figure = new_figure(wide, (rows * side + 0.35) * count[0] + 0.25 * (1 + bool(title)) + 0.5 * narrow)
         drawn: list[Axes] = []
         image = None
         for place, (name, policy) in enumerate(policies.items()):
             drawn.append(figure.add_subplot(*count, place + 1))
-            image = _map(drawn[-1], policy, name, (float(low), float(high)))
+            image = _map(drawn[-1], policy, name, (float(low), float(high)), side)
         assert image is not None
-        bar = figure.colorbar(image, ax=drawn, label=label, shrink=0.9, aspect=24 if not down else 30, pad=0.02)
+        look: dict[str, Any] = {"location": "bottom" if narrow else "right", "aspect": 30 if down else 24, "pad": 0.02}
+        bar = figure.colorbar(image, ax=drawn, label=label, shrink=0.9, **look)
         bar.outline.set_linewidth(0.6)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
 
-def _map(axes: Axes, policy: GridPolicy, name: str, limits: tuple[float, float]) -> AxesImage:
+def _map(axes: Axes, policy: GridPolicy, name: str, limits: tuple[float, float], side: float) -> AxesImage:
     colours = matplotlib.colormaps[_COLOURS].with_extremes(bad=str(_EMPTY))
     low, high = limits if limits[1] > limits[0] else (limits[0] - 0.5, limits[1] + 0.5)
     image = axes.imshow(np.ma.masked_invalid(policy.value), cmap=colours, interpolation="nearest", vmin=low, vmax=high)
@@ -111,7 +118,8 @@ def _map(axes: Axes, policy: GridPolicy, name: str, limits: tuple[float, float])
         axes.set_yticks(np.arange(policy.value.shape[0] + 1) - 0.5, minor=True)
         axes.grid(True, which="minor", color="white", linewidth=0.6)
         axes.tick_params(which="minor", length=0)
-        _numbers(axes, policy.value, (low, high))
+        if side >= _ROOM:
+            _numbers(axes, policy.value, (low, high), min(5.5, 16 * side))
     for (y, x), mark in policy.marks.items():
         axes.text(
             x + 0.44,
@@ -119,7 +127,7 @@ def _map(axes: Axes, policy: GridPolicy, name: str, limits: tuple[float, float])
             mark,
             ha="right",
             va="bottom",
-            fontsize=7,
+            fontsize=min(7.0, 22 * side),
             weight="bold",
             color=INK,
             zorder=4,
@@ -142,13 +150,13 @@ def _arrows(axes: Axes, policy: GridPolicy) -> None:
             axes.quiver(x - right * back, y - down * back, right * long, down * long, **size, **head, **edge)
 
 
-def _numbers(axes: Axes, value: Float64[np.ndarray, "y x"], limits: tuple[float, float]) -> None:
+def _numbers(axes: Axes, value: Float64[np.ndarray, "y x"], limits: tuple[float, float], size: float) -> None:
     """Three digits of the range, in the corner that no arrow points to."""
     decimals = max(0, 2 - math.floor(math.log10(limits[1] - limits[0])))
     for (y, x), v in np.ndenumerate(value):
         if np.isfinite(v):
             colour = "white" if v < sum(limits) / 2 else INK
-            axes.text(x - 0.46, y - 0.46, f"{v:.{decimals}f}", ha="left", va="top", fontsize=5.5, color=colour)
+            axes.text(x - 0.46, y - 0.46, f"{v:.{decimals}f}", ha="left", va="top", fontsize=size, color=colour)
 
 
 def state_values(

@@ -11,13 +11,18 @@ from matplotlib.lines import Line2D
 
 from suasion.records import RecordError, Run, find_runs, read_run
 from suasion.viewing._curves import Curve, check_grids, curve_of, draw_curves, draw_legend
-from suasion.viewing._style import MUTED, new_figure, save_figure, style
+from suasion.viewing._style import MUTED, new_figure, save_pictures, style
 
 _MOST_PANELS = 12
 
 
 def plot_runs(
-    paths: Sequence[str | Path], out: str | Path, metrics: Sequence[str] | None = None, *, smooth: int = 1
+    paths: Sequence[str | Path],
+    out: str | Path,
+    metrics: Sequence[str] | None = None,
+    *,
+    smooth: int = 1,
+    width: float | None = None,
 ) -> list[Path]:
     """Draw the metrics of runs, a panel each, runs that differ only in their seed as one curve.
 
@@ -27,12 +32,15 @@ def plot_runs(
 
     Args:
         paths: runs, or folders of runs.
-        out: the files' name without an ending (a `.png` or `.svg` is taken off), or a folder, for `curves`.
+        out: a file that ends in .png, .svg or .pdf; else a name without an ending, or a folder, for `curves`, and all
+            three are written.
         metrics: the keys to draw. None: the numbers under `episode/`, then those under `reward/`, at most 12.
         smooth: see `learning_curves`.
+        width: of the figure in inches, with fewer panels in a row where it is narrow; 3.3 is a column of a paper. By
+            the number of panels, if not given.
 
     Returns:
-        The PNG and the SVG; equal runs give equal bytes.
+        The files; equal runs give equal bytes.
 
     Raises:
         RecordError: no runs, or damaged ones, or none with metrics.
@@ -50,11 +58,7 @@ def plot_runs(
         if len(keys) > _MOST_PANELS:
             notes.append(f"{_MOST_PANELS} of {len(keys)} metrics shown")
         metrics = keys[:_MOST_PANELS]
-    figure = _panels(group_runs(runs), metrics, notes, smooth)
-    stem = Path(out) / "curves" if Path(out).is_dir() else Path(out)
-    if stem.suffix.lower() in (".png", ".svg"):
-        stem = stem.with_suffix("")
-    return [save_figure(figure, stem.with_name(stem.name + ending)) for ending in (".png", ".svg")]
+    return save_pictures(_panels(group_runs(runs), metrics, notes, smooth, width), out, "curves")
 
 
 def default_metrics(runs: Sequence[Run]) -> list[str]:
@@ -110,13 +114,19 @@ def _name(group: Sequence[Run], runs: Sequence[Run]) -> str:
     return own
 
 
-def _panels(groups: Mapping[str, Sequence[Run]], metrics: Sequence[str], notes: Sequence[str], smooth: int) -> Figure:
+def _panels(
+    groups: Mapping[str, Sequence[Run]], metrics: Sequence[str], notes: Sequence[str], smooth: int, width: float | None
+) -> Figure:
     if not metrics:
         raise ValueError("0 metrics; at least 1 is needed")
     columns = 1 if len(metrics) == 1 else 2 if len(metrics) in (2, 4) else 3
+    if width is not None:
+        columns = max(1, min(columns, int(width / 2.4)))
     height = -(-len(metrics) // columns)
+    wide = max(6.4, 3.6 * columns) if width is None else width
+    high = max(2.5, 3.4 - 0.3 * height) if width is None else min(2.5, max(1.8, 0.75 * wide / columns))
     with style():
-        figure = new_figure(max(6.4, 3.6 * columns), 0.6 + max(2.5, 3.4 - 0.3 * height) * height)
+        figure = new_figure(wide, 0.6 + high * height)
         order = list(groups)
         lines: dict[str, Line2D] = {}
         for place, metric in enumerate(metrics):
