@@ -17,7 +17,8 @@ def settings(options: Options) -> dict[str, str]:
     return {
         "update": "CPU seconds of one update (rollout, rewards, fit), presets of the command line, both shards",
         "counterfactuals": "CPU time of what the model observes, less that of its memories alone, on one device's "
-        "share of the environments; per agent-step of the update",
+        "share of the environments; per agent-step of the update. The memories alone are XLA's; what observes has a "
+        "recurrence of its own in the same loop",
         "naive": "the same with a pass of the model's whole core for every step and action instead of a row's swap",
     }
 
