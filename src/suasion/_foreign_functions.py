@@ -5,9 +5,9 @@ from __future__ import annotations
 import typing
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+
+from suasion._bits import reinterpreted
 
 CONTRACTED = {"contract"}  # fused multiply-add; the order of sums stays as written
 
@@ -23,31 +23,7 @@ _HALF, _ONE, _TWO, _ZERO, _SMALL = (np.float32(c) for c in (0.5, 1.0, 2.0, 0.0, 
 _ROOT_HALF = np.int32(0x3F3504F3)  # bits of the root of 1/2
 _INFINITE = np.float32(np.inf)
 
-
-@intrinsic
-@typing.no_type_check
-def as_float(context, word):
-    """The float32 with these bits."""
-    del context, word
-
-    def make(context, builder, signature, arguments):
-        del context, signature
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), make
-
-
-@intrinsic
-@typing.no_type_check
-def as_word(context, number):
-    """The bits of a float32."""
-    del context, number
-
-    def make(context, builder, signature, arguments):
-        del context, signature
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.int32(types.float32), make
+as_float, as_word = reinterpreted(types.int32, types.float32), reinterpreted(types.float32, types.int32)
 
 
 @njit(cache=True, fastmath=CONTRACTED)

@@ -17,6 +17,7 @@ from suasion._learn_results import Played, curves, play, print_table, write_resu
 from suasion._learn_rules import exploration_of, rule_of
 from suasion._learn_values import FirstValues, Limits, limits_of
 from suasion._models import _FILES, Loaded, _grid, load
+from suasion._pictures import check_width
 
 _POINTS = 20  # checkpoints, if they are not given
 _KEPT = 1 << 25  # numbers in the tables of all runs and checkpoints, if these are not given
@@ -124,8 +125,7 @@ class Learn:
         self._length()
         if self.runs < 1:
             raise ValueError(f"--runs is {self.runs}, below 1")
-        if self.width is not None and not 1.5 <= self.width <= 40:
-            raise ValueError(f"--width is {self.width}: must be 1.5 to 40 inches")
+        check_width(self.width)
         if self.checkpoints is not None and self.checkpoints < 1:
             raise ValueError(f"--checkpoints is {self.checkpoints}, below 1")
         if self.animate and (self.out is None or world.loaded is None or world.loaded.grid is None):

@@ -16,6 +16,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from suasion._model_pictures import check_graph, graph
+from suasion._pictures import check_width
 
 if TYPE_CHECKING:
     from suasion.markov import MDP, Question
@@ -192,8 +193,7 @@ class Solve:
             raise ValueError(f"--animate does not go with --objective {self.objective}")
         if self.animate and (self.out is None or loaded.grid is None):
             raise ValueError("--animate needs --out, and --grid where the model does not lie on one by itself")
-        if self.width is not None and not 1.0 <= self.width <= 40:
-            raise ValueError(f"--width is {self.width}: must be 1 to 40 inches")
+        check_width(self.width, 1.0)
         if self.graph is not None:
             check_graph(loaded.mdp, self.graph, only_policy=self.only_policy)
         elif self.only_policy:

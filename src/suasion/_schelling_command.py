@@ -14,12 +14,13 @@ import numpy as np
 from numpy import ndarray
 from tyro.conf import Positional, arg
 
+from suasion._pictures import check_width, make_folder
+
 if TYPE_CHECKING:
-    from suasion.games import MatrixGame
+    from suasion.games import Cleanup, Harvest, MatrixGame
     from suasion.viewing import Diagram
 
 BATCHES = 8  # of episodes: intervals are over their means
-_SCRIPTS = {"Harvest": ("sustainable", "forager-2"), "Cleanup": ("cleaner", "harvester")}
 _COLUMNS = ("others", "cooperate", "defect")
 
 
@@ -55,14 +56,12 @@ class SchellingCommand:
             raise ValueError("no game given: name at least one")
         if self.episodes < 2 * BATCHES or self.episodes % BATCHES:
             raise ValueError(f"--episodes is {self.episodes}: must be a multiple of {BATCHES}, at least {2 * BATCHES}")
-        if self.width is not None and not 1.5 <= self.width <= 40:
-            raise ValueError(f"--width is {self.width}: must be 1.5 to 40 inches")
+        check_width(self.width)
         titles = [Path(name).stem if name.endswith((".csv", ".json", ".txt")) else name for name in self.games]
         if doubled := [title for place, title in enumerate(titles) if title in titles[:place]]:
             raise ValueError(f"{doubled[0]} is named more than once")
         diagrams = {title: self._diagram(name) for title, name in zip(titles, self.games, strict=True)}
-        if self.out.suffix.lower() not in (".png", ".svg", ".pdf"):
-            self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
         for title, diagram in diagrams.items():
             sys.stdout.write(_table(title, diagram))
         figure = schelling_figure(diagrams, ylabel="reward of the agent", width=self.width)
@@ -128,7 +127,7 @@ def matrix_diagram(game: MatrixGame, cooperate: int, defect: int) -> Diagram:
     return Diagram(cooperate=total[0] / count, defect=total[1] / count, average=average / count)
 
 
-def played_diagram(game: Any, episodes: int, seed: int) -> Diagram:
+def played_diagram(game: Harvest | Cleanup, episodes: int, seed: int) -> Diagram:
     """The diagram of Harvest or Cleanup as scripts play it: returns of an episode, 95 % intervals over 8 batches.
 
     Args:
@@ -138,13 +137,15 @@ def played_diagram(game: Any, episodes: int, seed: int) -> Diagram:
     """
     import jax
 
-    from suasion.games import cleaner, forager, harvester, schelling, sustainable
+    from suasion.games import Harvest, cleaner, forager, harvester, schelling, sustainable
     from suasion.viewing import Diagram, mean_interval
 
-    kind = type(game).__name__
-    scripts: dict[str, Any] = {"sustainable": sustainable, "cleaner": cleaner, "harvester": harvester}
-    scripts |= {"forager-2": lambda played: forager(played, 2)}
-    cooperator, defector = (scripts[name](game) for name in _SCRIPTS[kind])
+    cooperator: Any  # of another class in each game
+    defector: Any
+    if isinstance(game, Harvest):
+        cooperator, defector = sustainable(game), forager(game, 2)
+    else:
+        cooperator, defector = cleaner(game), harvester(game)
     keys = jax.random.split(jax.random.key(seed), BATCHES)
     found = [schelling(game, cooperator, defector, episodes // BATCHES, key) for key in keys]
     n = game.spec.agents

@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 from tyro.conf import Positional, arg
 
+from suasion._pictures import ENDINGS, check_width
 from suasion._statespace_files import read_model, read_series, write_model
 
 Columns = dict[str, tuple[ndarray, ...]]  # an estimate, or an estimate with the ends of its interval
@@ -99,10 +100,9 @@ class _Pictured(_Asked):
     def _begin(self) -> _Loaded:
         if not 0 < self.level < 1:
             raise ValueError(f"--level is {self.level}: must be between 0 and 1")
-        if self.picture is not None and self.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
+        if self.picture is not None and self.picture.suffix.lower() not in ENDINGS:
             raise ValueError(f"--picture {self.picture}: must end in .png, .svg or .pdf")
-        if not 1.5 <= self.width <= 40:
-            raise ValueError(f"--width is {self.width}: must be 1.5 to 40 inches")
+        check_width(self.width)
         self._refuse_old(self.out, self.picture)
         return self._load()
 

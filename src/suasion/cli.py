@@ -26,6 +26,7 @@ from suasion import __version__
 from suasion._communication_table import communication_table
 from suasion._learn_command import Learn
 from suasion._models import Convert, Solve
+from suasion._pictures import make_folder
 from suasion._report_command import Replay, Report
 from suasion._reproduce_command import Reproduce
 from suasion._schelling_command import SchellingCommand
@@ -321,8 +322,7 @@ class Plot:
             raise InputError(f"--width is {self.width}, must be 1.5 to 40 inches")
         if self.matrix is not None and self.metric:
             raise InputError("--metric and --matrix: one of the two")
-        if self.out.suffix.lower() not in (".png", ".svg", ".pdf"):
-            self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
         if self.matrix is not None:
             paths = plot_influence(self.runs, self.out, kind=self.matrix, width=self.width)
         else:

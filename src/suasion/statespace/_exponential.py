@@ -5,38 +5,14 @@ from __future__ import annotations
 import typing
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+
+from suasion._bits import reinterpreted
 
 _ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves a whole number in the low bits
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # the first with 21 zero bits at its end
 
-
-@intrinsic
-@typing.no_type_check
-def _as_float(context, word):
-    """The float64 with these bits."""
-    del context, word
-
-    def make(context, builder, signature, arguments):
-        del context, signature
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.int64), make
-
-
-@intrinsic
-@typing.no_type_check
-def _as_word(context, number):
-    """The bits of a float64."""
-    del context, number
-
-    def make(context, builder, signature, arguments):
-        del context, signature
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), make
+_as_float, _as_word = reinterpreted(types.int64, types.float64), reinterpreted(types.float64, types.int64)
 
 
 # Said here, because Numba hands a caller's flags on: the sum with _ROUND is no sum that may be reordered.

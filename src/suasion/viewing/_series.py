@@ -135,10 +135,14 @@ def _stretches(held: np.ndarray) -> list[tuple[int, int]]:
     return list(zip([0, *changes.tolist()], [*changes.tolist(), len(held)], strict=True))
 
 
+def _first_ahead(x: Float64[np.ndarray, " t"], ahead: int) -> float:
+    """Where a forecast begins: in the middle between the last step and the first to come."""
+    return float((x[ahead - 1] + x[ahead]) / 2 if ahead else x[0])
+
+
 def _ground(axes: Axes, x: Float64[np.ndarray, " t"], ahead: int) -> None:
-    """A forecast's ground, from the middle between the last step and the first to come."""
-    begin = (x[ahead - 1] + x[ahead]) / 2 if ahead else x[0]
-    axes.axvspan(begin, x[-1], facecolor=_AHEAD, edgecolor="none", zorder=0, label="forecast")
+    """A forecast's ground."""
+    axes.axvspan(_first_ahead(x, ahead), x[-1], facecolor=_AHEAD, edgecolor="none", zorder=0, label="forecast")
 
 
 def _number_steps(axes: Axes, x: Float64[np.ndarray, " t"], width: float) -> None:
@@ -241,7 +245,7 @@ def _fill(k: int) -> tuple[float, float, float]:
 def _stacked(axes: Axes, x: np.ndarray, probability: np.ndarray, names: Sequence[str], ahead: int | None) -> None:
     axes.stackplot(x, probability.T, labels=names, colors=[_fill(k) for k in range(len(names))])
     if ahead is not None:
-        begin = (x[ahead - 1] + x[ahead]) / 2 if ahead else x[0]
+        begin = _first_ahead(x, ahead)
         axes.axvline(begin, color=INK, linewidth=0.8, linestyle="--")
         look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": INK, "va": "top"}
         axes.annotate("forecast", (begin, 1.0), (3, -3), **look)

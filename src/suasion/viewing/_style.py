@@ -18,7 +18,6 @@ from suasion.records import write_whole
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#1A1A1A"
 MUTED = "#666666"
-COLUMN = 3.3  # inches: a column of a page that has two
 _DASHES = ("-", "--", ":", "-.")
 
 _SETTINGS: dict[Any, Any] = {
