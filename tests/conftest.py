@@ -1,7 +1,9 @@
 """Settings of all tests: one hypothesis profile, strict ranks, a compilation cache, what was skipped; and faults."""
 
+import gc
 import importlib.util
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,6 +52,15 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"left out: {slow} slow (make test-all runs them), {sum(reasons.values())} skipped")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"  {count} x {reason}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_one_file():
+    """Let compiled programs go at the end of a file: they take gigabytes, and more maps than Linux gives a process."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 def _quick_options():
