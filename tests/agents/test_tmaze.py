@@ -40,7 +40,7 @@ def test_without_memory_an_agent_learns_to_turn_and_stays_at_chance(learned):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [710, 711, 712])
+@pytest.mark.parametrize("seed", [713, 714, 715])
 @pytest.mark.parametrize(
     ("game", "core"), [(game, core) for game in ("t-maze", "recall") for core in ("diagonal", "mamba", "none")]
 )

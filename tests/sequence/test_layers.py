@@ -306,6 +306,8 @@ def test_linear_scan_and_its_gradient(steps, batch, work, quick, assert_close, m
         (lambda key: Mamba.init(key, width=0), "width is 0: must be at least 1"),
         (lambda key: Mamba.init(key, width=4, states=0), "states is 0"),
         (lambda key: Mamba.init(key, width=4, taps=0), "taps is 0"),
+        (lambda key: Mamba.init(key, width=4, gain=0.0), "gain is 0.0: must be positive"),
+        (lambda key: Mamba.init(key, width=4, gain=np.nan), "gain is nan: must be positive"),
         (lambda key: Mamba.init(key, width=4, discretization="exact"), "discretization is 'exact'"),
         (lambda key: S4D.init(key, width=4, modes="legs"), "modes is 'legs': must be one of lin, real"),
         (lambda key: DiagonalSSM.init(key, width=4, states=0), "states is 0"),

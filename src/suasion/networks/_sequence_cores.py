@@ -18,6 +18,7 @@ from suasion.sequence import S4D, Block, CausalConvolution, Layer, Mamba, gated_
 
 _LONGEST = 32.0  # steps: the longest memory of a fresh diagonal core
 _TAPS = 4
+_GAIN = 10.0  # of Mamba's fresh B and C, which are of the order of 1 then
 
 
 class Diagonal(Core):
@@ -104,14 +105,16 @@ class SequenceCore(Core):
     def mamba(key: Key[Array, ""], *, features: int, rows: int, width: int) -> SequenceCore:
         r"""$y = d + \mathrm{mamba}(\mathrm{norm}(d))$, in the sizes of the paper: twice as wide inside, 16 states.
 
-        The rule is Euler's, as in all published code; it takes half the time of zero-order hold.
+        The rule is Euler's, as in all published code; it takes half the time of zero-order hold. B and C begin ten
+        times as large as there: what a fresh layer then knows of an input ten steps ago is 0.6 % of its output (an
+        LSTM 5 %), and not 0.01 %, which no policy gradient finds in its noise.
 
         References:
             Gu & Dao (2023).
         """
         key_product, key_layer = jax.random.split(key)
         product = InputProduct.init(key_product, features=features, rows=rows, drive=width, width=width)
-        layer = Mamba.init(key_layer, width=width, discretization="euler")
+        layer = Mamba.init(key_layer, width=width, gain=_GAIN, discretization="euler")
         return SequenceCore(product=product, layer=Block.init(layer))
 
     @property

@@ -59,9 +59,10 @@ class Mamba(Layer):
         states: int = 16,
         taps: int = 4,
         rank: int | None = None,
+        gain: float = 1.0,
         discretization: str = "zoh",
     ) -> Mamba:
-        """Fresh parameters, as in the paper's code.
+        r"""Fresh parameters, as in the paper's code.
 
         A is -1 ... -n in every channel (S4D-real). The first steps are log-uniform on [0.001, 0.1], put into
         `step_bias` through the inverse of softplus.
@@ -73,11 +74,15 @@ class Mamba(Layer):
             states: n.
             taps: k.
             rank: r; d / 16, rounded up, if None.
+            gain: of the part of $W_x$ from which B and C come, positive. What a fresh layer remembers counts in its
+                output as $\Delta B C$: with 1, about 1e-4 of what it sees.
             discretization: `zoh` or `euler`, see `selective_scan`.
 
         Raises:
-            ValueError: a size below 1, or an unknown rule.
+            ValueError: a size below 1, a gain that is not positive, or an unknown rule.
         """
+        if not 0 < gain < math.inf:
+            raise ValueError(f"gain is {gain}: must be positive")
         rank = math.ceil(width / 16) if rank is None else rank
         sizes = {"width": width, "expand": expand, "states": states, "taps": taps, "rank": rank}
         for name, value in sizes.items():
@@ -85,10 +90,11 @@ class Mamba(Layer):
         inner = expand * width
         key_in, key_conv, key_select, key_step, key_bias, key_out = jax.random.split(key, 6)
         first = jnp.exp(log_steps(key_bias, inner))
+        select = uniform(key_select, inner, (inner, rank + 2 * states))
         return Mamba(
             inward=uniform(key_in, width, (width, 2 * inner)),
             convolution=CausalConvolution.init(key_conv, channels=inner, taps=taps),
-            select=uniform(key_select, inner, (inner, rank + 2 * states)),
+            select=select.at[:, rank:].multiply(gain),
             step_weight=uniform(key_step, rank, (rank, inner)),
             step_bias=first + jnp.log(-jnp.expm1(-first)),
             A_log=jnp.tile(jnp.log(jnp.arange(1.0, states + 1))[None], (inner, 1)),
