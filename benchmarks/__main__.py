@@ -13,6 +13,7 @@ from benchmarks import (
     box,
     coordination,
     cores,
+    dilemmas,
     environment,
     figure63,
     history,
@@ -49,10 +50,22 @@ BENCHMARKS: dict[str, ModuleType] = {
     "figure63": figure63,
     "box": box,
     "coordination": coordination,
+    "dilemmas": dilemmas,
     "signalling": signalling,
 }
 # Minutes and more: only by name.
-LONG = ("box", "coordination", "cores", "planning", "signalling", "statespace", "particles", "td", "figure63")
+LONG = (
+    "box",
+    "coordination",
+    "cores",
+    "dilemmas",
+    "planning",
+    "signalling",
+    "statespace",
+    "particles",
+    "td",
+    "figure63",
+)
 COMPARED = ("environment",)  # those that know peers
 QUICK = Options(repeats=1, seconds=0.5)
 
