@@ -47,18 +47,36 @@ def both(loops, reference, real, quick):
     return found, expected
 
 
+@pytest.mark.parametrize("rule", ["euler", "zoh"])
 @pytest.mark.parametrize("shape", [(STEPS, BATCH, CHANNELS, 3), (1, 2, 3, 1), (16, 1, 33, 5)])
-def test_the_scan_is_that_of_the_equation(shape, scan_inputs, quick, assert_close):
+def test_the_scan_is_that_of_the_equation(shape, rule, scan_inputs, quick, assert_close):
     *real, start = scan_inputs(*shape)
     begun = jnp.asarray(start)
     found, expected = both(
-        lambda *given: native.scan_by_loops(*given, begun),
-        lambda *given: scan_associatively("euler", *given, begun),
+        lambda *given: native.scan_by_loops(rule, *given, begun),
+        lambda *given: scan_associatively(rule, *given, begun),
         real,
         quick,
     )
     assert_close(found, expected, 1e-6)
-    assert_close(found[1], scan_step_by_step("euler", *real, start), 1e-6)
+    assert_close(found[1], scan_step_by_step(rule, *real, start), 1e-6)
+
+
+def test_an_input_is_held_at_all_rates(scan_inputs, quick, assert_close):
+    """z = delta A from 0 past the end of the series at -1/2 to where nothing is left of the state."""
+    x, delta, A, B, C, state, start = scan_inputs(STEPS, 2, 40, 3)
+    A = np.stack([-np.r_[0.0, np.geomspace(1e-9, 1e3, 39)]] * 3).astype("float32").astype(float)
+    A[1], A[2] = -np.linspace(0.49, 0.51, 40), 0.0
+    A = A.astype("float32").astype(float)
+    delta = np.where(np.random.default_rng(1).random(delta.shape) < 0.2, 0.0, np.where(delta < 0.5, 1.0, delta))
+    real, begun = (x, delta.astype("float32").astype(float), A, B, C, state), jnp.asarray(start)
+    found, expected = both(
+        lambda *given: native.scan_by_loops("zoh", *given, begun),
+        lambda *given: scan_associatively("zoh", *given, begun),
+        real,
+        quick,
+    )
+    assert_close(found, expected, 2e-6)
 
 
 def in_jax(x, weight, bias, window, start):
@@ -131,12 +149,10 @@ def test_where_the_loops_do_not_serve_the_numbers_are_the_same(arrays, quick, as
 
 def test_what_the_loops_are_not_for_is_refused(scan_inputs):
     x, delta, A, B, C, _, _ = (jnp.asarray(v, jnp.float32) for v in scan_inputs(3, 2, 4, 2))
-    with pytest.raises(ValueError, match="form loops is for euler in float32 on a CPU: here are zoh, float32"):
-        selective_scan(x, delta, A.T, B, C, form="loops")
     with jax.enable_x64(True):
         wide = [jnp.asarray(np.asarray(v), "float64") for v in (x, delta, A.T, B, C)]
         assert not native.suits(*wide)
-        with pytest.raises(ValueError, match="here are euler, float64"):
+        with pytest.raises(ValueError, match="form loops is for float32 on a CPU: here is float64 on cpu"):
             selective_scan(*wide, form="loops", discretization="euler")
 
 

@@ -105,7 +105,7 @@ class SequenceCore(Core):
     def mamba(key: Key[Array, ""], *, features: int, rows: int, width: int) -> SequenceCore:
         r"""$y = d + \mathrm{mamba}(\mathrm{norm}(d))$, in the sizes of the paper: twice as wide inside, 16 states.
 
-        The rule is Euler's, as in all published code; it takes half the time of zero-order hold. B and C begin ten
+        The rule is Euler's, as in all published code; it takes less time than zero-order hold. B and C begin ten
         times as large as there: what a fresh layer then knows of an input ten steps ago is 0.6 % of its output (an
         LSTM 5 %), and not 0.01 %, which no policy gradient finds in its noise.
 

@@ -13,12 +13,14 @@ from jaxtyping import Array, Bool, Float
 
 from suasion._foreign import Shape, call, like
 from suasion._foreign import suits as suits
+from suasion.sequence._step import Discretization
 
 _call = functools.partial(call, "suasion.sequence._native_calls")
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def scan_by_loops(
+    discretization: Discretization,
     x: Float[Array, "t b d"],
     delta: Float[Array, "t b d"],
     A: Float[Array, "n d"],
@@ -27,23 +29,26 @@ def scan_by_loops(
     state: Float[Array, "b n d"],
     start: Bool[Array, "t b"],
 ) -> tuple[Float[Array, "t b d"], Float[Array, "b n d"]]:
-    """`scan_by_chunks` by Euler's rule."""
-    return _scan_forward(x, delta, A, B, C, state, start)[0]
+    """`scan_by_chunks`."""
+    return _scan_forward(discretization, x, delta, A, B, C, state, start)[0]
+
+
+_LOOPS = {"euler": ("scan", "scan_adjoint"), "zoh": ("scan_held", "scan_held_adjoint")}
 
 
 def _scan_forward(
-    x: Array, delta: Array, A: Array, B: Array, C: Array, state: Array, start: Array
+    rule: Discretization, x: Array, delta: Array, A: Array, B: Array, C: Array, state: Array, start: Array
 ) -> tuple[tuple[Array, Array], Any]:
     from suasion.sequence._native_kernels import CHUNK
 
     kept = Shape((-(-x.shape[0] // CHUNK), *state.shape), x.dtype)
-    y, last, before = _call("scan", (*like(x, state), kept), x, delta, A, B, C, state, start)
+    y, last, before = _call(_LOOPS[rule][0], (*like(x, state), kept), x, delta, A, B, C, state, start)
     return (y, last), (x, delta, A, B, C, start, before)
 
 
-def _scan_backward(saved: Any, cotangents: tuple[Array, Array]) -> tuple[Any, ...]:
+def _scan_backward(rule: Discretization, saved: Any, cotangents: tuple[Array, Array]) -> tuple[Any, ...]:
     x, delta, A, B, C, *_ = saved
-    return (*_call("scan_adjoint", like(x, delta, A, B, C, cotangents[1]), *saved, *cotangents), None)
+    return (*_call(_LOOPS[rule][1], like(x, delta, A, B, C, cotangents[1]), *saved, *cotangents), None)
 
 
 scan_by_loops.defvjp(_scan_forward, _scan_backward)

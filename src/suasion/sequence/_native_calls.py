@@ -21,6 +21,27 @@ def scan(frame):
         cube(frame, GIVEN, 4),
         cube(frame, GIVEN, 5),
         mask(frame, GIVEN, 6),
+        False,
+        cube(frame, FOUND, 0),
+        cube(frame, FOUND, 1),
+        quartic(frame, FOUND, 2),
+    )
+    return 0
+
+
+@typing.no_type_check
+def scan_held(frame):
+    if asked(frame):
+        return 0
+    kernels.scan(
+        cube(frame, GIVEN, 0),
+        cube(frame, GIVEN, 1),
+        matrix(frame, GIVEN, 2),
+        cube(frame, GIVEN, 3),
+        cube(frame, GIVEN, 4),
+        cube(frame, GIVEN, 5),
+        mask(frame, GIVEN, 6),
+        True,
         cube(frame, FOUND, 0),
         cube(frame, FOUND, 1),
         quartic(frame, FOUND, 2),
@@ -33,6 +54,30 @@ def scan_adjoint(frame):
     if asked(frame):
         return 0
     kernels.scan_adjoint(
+        cube(frame, GIVEN, 0),
+        cube(frame, GIVEN, 1),
+        matrix(frame, GIVEN, 2),
+        cube(frame, GIVEN, 3),
+        cube(frame, GIVEN, 4),
+        mask(frame, GIVEN, 5),
+        quartic(frame, GIVEN, 6),
+        cube(frame, GIVEN, 7),
+        cube(frame, GIVEN, 8),
+        cube(frame, FOUND, 0),
+        cube(frame, FOUND, 1),
+        matrix(frame, FOUND, 2),
+        cube(frame, FOUND, 3),
+        cube(frame, FOUND, 4),
+        cube(frame, FOUND, 5),
+    )
+    return 0
+
+
+@typing.no_type_check
+def scan_held_adjoint(frame):
+    if asked(frame):
+        return 0
+    kernels.scan_held_adjoint(
         cube(frame, GIVEN, 0),
         cube(frame, GIVEN, 1),
         matrix(frame, GIVEN, 2),

@@ -21,7 +21,7 @@ from suasion.sequence._step import Discretization, Steps, advance
 
 Form = Literal["auto", "loops", "chunks", "kernel", "associative"]
 _FORMS: dict[Form, Callable[..., tuple[Array, Array]]] = {
-    "loops": lambda rule, *arrays: scan_by_loops(*arrays),
+    "loops": scan_by_loops,
     "chunks": scan_by_chunks,
     "kernel": scan_by_kernel,
     "associative": scan_associatively,
@@ -74,7 +74,7 @@ def selective_scan(
         state: $h_0$, [b, d, n]; zero if None.
         start: true where a new episode begins with this very input, [t, b]: what was before is forgotten, NaN as well.
         discretization: `zoh` or `euler`.
-        form: `auto` takes the kernel on a GPU; on a CPU compiled loops (float32, `euler`) or else chunks.
+        form: `auto` takes the kernel on a GPU; on a CPU compiled loops (float32) or else chunks.
             `associative` is the scan in parallel, which needs many times the memory.
 
     Returns:
@@ -135,11 +135,11 @@ def scan(
     form: Form = "auto",
 ) -> Scanned:
     """`selective_scan` for callers whose A is negative and whose delta is positive by construction; without a gate."""
-    looped = discretization == "euler" and suits(x, delta, A, B, C)
+    looped = suits(x, delta, A, B, C)
     if form == "auto":
         form = "kernel" if jax.default_backend() == "gpu" else "loops" if looped else "chunks"
     if form == "loops" and not looped:
-        raise ValueError(f"form loops is for euler in float32 on a CPU: here are {discretization}, {x.dtype}")
+        raise ValueError(f"form loops is for float32 on a CPU: here is {x.dtype} on {jax.default_backend()}")
     steps, batch, channels = x.shape
     first = jnp.zeros((batch, channels, A.shape[1]), x.dtype) if state is None else state
     begun = jnp.zeros((steps, batch), bool) if start is None else start
