@@ -256,14 +256,16 @@ def test_one_failure_ends_the_others(tmp_path, capsys, monkeypatch):
 
 
 def test_seconds_are_added_over_all_starts(tmp_path, compared):
+    """A start is known by its own wait for the first update, also where it went on for longer than the one before."""
     run = read_run(compared / "diagonal" / "seed-0")
+    told = ((1, 5.0, 2.0), (2, 6.0, 2.0), (2, 1.0, 0.5), (9, 4.0, 0.5), (12, 7.0, 0.6))
     (tmp_path / "timing.jsonl").write_text(
         "".join(
-            f'{{"step":{step},"seconds":{seconds}}}\n' for step, seconds in ((1, 5.0), (2, 6.0), (2, 1.0), (9, 4.0))
+            f'{{"step":{step},"seconds":{seconds},"first_update_seconds":{first}}}\n' for step, seconds, first in told
         )
     )
     moved = type(run)(path=tmp_path, config=run.config, manifest=run.manifest, metrics=run.metrics, torn=False)
-    assert numbers(moved)["seconds"] == 10.0
+    assert numbers(moved)["seconds"] == 17.0
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,29 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 Shape = jax.ShapeDtypeStruct
+_LOCK = threading.RLock()
+_READ = ("float32", "int32", "bool")
+
+
+def _once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A cache that threads share: XLA refuses a loop that a second one registers again."""
+    kept = functools.cache(function)
+
+    @functools.wraps(function)
+    def once(*arguments: str) -> Any:
+        with _LOCK:
+            return kept(*arguments)
+
+    return once
 
 
 def suits(*arrays: Array) -> bool:
@@ -27,7 +44,7 @@ def suits(*arrays: Array) -> bool:
     return jax.default_backend() == "cpu" and all(x.dtype == jnp.float32 for x in arrays) and _known()
 
 
-@functools.cache
+@_once
 def _known() -> bool:
     """Whether XLA takes functions of this version; where it does not, the slower forms give the same numbers."""
     try:
@@ -37,7 +54,7 @@ def _known() -> bool:
     return True
 
 
-@functools.cache
+@_once
 def _register(module: str, loop: str) -> str:
     """Compile a loop, or load it from Numba's cache, and tell XLA its address; the name by which XLA knows it."""
     from suasion._foreign_frames import compiled
@@ -58,7 +75,13 @@ def call(module: str, loop: str, results: tuple[Shape, ...], *arrays: Array) -> 
         loop: its name there.
         results: shapes and types of what it writes.
         arrays: that it reads.
+
+    Raises:
+        TypeError: one of another type than the loops read: they know arrays by their addresses alone.
     """
+    for kind in [array.dtype for array in arrays] + [result.dtype for result in results]:
+        if kind not in _READ:
+            raise TypeError(f"{module}.{loop} reads and writes {', '.join(_READ)}: here is {kind}")
     found = jax.ffi.ffi_call(_register(module, loop), results, vmap_method="sequential")(*arrays)
     return tuple(found)
 

@@ -175,12 +175,18 @@ def numbers(run: Run) -> dict[str, int | float | None]:
 
 
 def _seconds(path: Path) -> float | None:
-    """Time of all starts: each counts from 0."""
+    """Time of all starts: each counts from 0, and waits its own time for its first update."""
     timing = RunPaths(path).timing
     if not timing.exists():
         return None
-    told = [row["seconds"] for row in read_metrics(timing).rows]
-    ends = [now for now, after in zip(told, [*told[1:], -1.0], strict=True) if after < now]
+    rows = read_metrics(timing).rows
+    ends = [
+        row["seconds"]
+        for row, after in zip(rows, [*rows[1:], None], strict=True)
+        if after is None
+        or after["seconds"] < row["seconds"]
+        or after.get("first_update_seconds") != row.get("first_update_seconds")
+    ]
     return sum(ends)
 
 

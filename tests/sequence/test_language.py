@@ -307,7 +307,7 @@ def test_what_cannot_be_generated(subject):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: Sampling(temperature=-1.0), "temperature is -1.0: must be 0, or at least 1e-06"),
+        (lambda: Sampling(temperature=-1.0), "temperature is -1.0: must be 0, or from 1e-06"),
         (lambda: Sampling(temperature=1e-9), "temperature is 1e-09"),
         (lambda: Sampling(temperature=math.nan), "temperature is nan"),
         (lambda: Sampling(temperature=math.inf), "temperature is inf"),

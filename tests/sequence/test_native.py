@@ -1,5 +1,9 @@
 """The compiled loops: each is the function that JAX computes, with its gradient; episodes, NaN, batches, accuracy."""
 
+import concurrent.futures
+import threading
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -236,3 +240,27 @@ def test_the_elementary_functions_at_the_ends():
     np.testing.assert_array_equal(found[0], [1.0, 0.0, 0.0, 0.0, 0.0, np.nan])
     np.testing.assert_array_equal(found[1], [0.5, 1.0, 1.0, 1.0, 0.0, np.nan])
     np.testing.assert_array_equal(found[2], [0.0, 1.0, 1.0, 1.0, -1.0, np.nan])
+
+
+def test_threads_that_need_a_loop_at_once_register_it_once():
+    met, asked = threading.Barrier(4), []
+
+    @_foreign._once
+    def register(name):
+        asked.append(name)
+        time.sleep(0.02)
+        return name
+
+    def one(_):
+        met.wait()
+        return register("loop")
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == ["loop"] * 4
+    assert asked == ["loop"]
+
+
+def test_loops_refuse_arrays_of_another_type():
+    x = np.zeros((2, 2), np.float16)
+    with pytest.raises(TypeError, match=r"calls.scan reads and writes float32, int32, bool: here is float16"):
+        _foreign.call("calls", "scan", (), x)

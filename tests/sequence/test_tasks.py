@@ -206,9 +206,9 @@ def test_the_digits_of_scikit_learn():
         (b"1,2,3\n", "3 columns: must be 64 pixels and a digit"),
         (b"one,two\n", "could not convert string 'one' to float"),
         (b"\xff\xfe", "can't decode byte 0xff"),
-        (",".join(["17"] + ["0"] * 64).encode(), "line 1: 17 in column 1 is not a pixel"),
-        (",".join(["0"] * 64 + ["10"]).encode(), "line 1: 10 in column 65 is not a digit"),
-        (",".join(["0.5"] + ["0"] * 64).encode(), "line 1: 0.5 in column 1 is not a pixel"),
+        (",".join(["17"] + ["0"] * 64).encode(), "picture 1: 17 in column 1 is not a pixel"),
+        (",".join(["0"] * 64 + ["10"]).encode(), "picture 1: 10 in column 65 is not a digit"),
+        (",".join(["0.5"] + ["0"] * 64).encode(), "picture 1: 0.5 in column 1 is not a pixel"),
         (",".join(["0"] * 65).encode(), "1 pictures: at least 10 are needed"),
     ],
 )

@@ -20,6 +20,16 @@ def check_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has shape {tuple(array.shape)}: must be {shape}")
 
 
+def check_kind(name: str, array: Any, kind: Any) -> None:
+    """Refuse an array of another type.
+
+    Raises:
+        ValueError: with both.
+    """
+    if array.dtype != kind:
+        raise ValueError(f"{name} is of {array.dtype}: must be of {np.dtype(kind)}")
+
+
 def check_sequence(name: str, array: Any, width: int | None = None) -> None:
     """Refuse what is no [t, b, d] with a step and a sequence at least, and d = width if that is given.
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from suasion.sequence._checks import check_kind
 from suasion.sequence._chunks import Plan, in_a_row
 from suasion.sequence._convolution import CausalConvolution
 from suasion.sequence._layer import Layer, Memory, check_size, product, uniform
@@ -66,7 +67,11 @@ def gated_unit(
 
     Returns:
         Outputs, and window and state after the last step.
+
+    Raises:
+        ValueError: a `start` that is not of bool.
     """
+    check_kind("start", start, bool)
     if suits(drive, convolution.weight, convolution.bias, window, state):
         return unit_by_loops(drive, convolution.weight, convolution.bias, window, state, start)
     s, u, o = jnp.split(drive, 3, -1)

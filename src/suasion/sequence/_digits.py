@@ -57,7 +57,7 @@ class Digits(Task):
                 ends in .gz. The file that comes with scikit-learn if None; scikit-learn itself is not imported.
 
         Raises:
-            ValueError: no scikit-learn, or a file that is missing or otherwise made, with the line.
+            ValueError: no scikit-learn, or a file that is missing or otherwise made, with the picture or line.
         """
         path = _of_scikit_learn() if path is None else path
         table = _table(path)
@@ -65,7 +65,9 @@ class Digits(Task):
         if len(bad):
             line, column = (int(i) for i in bad[0])
             what = "a digit" if column == PIXELS else "a pixel"
-            raise ValueError(f"{path}: line {line + 1}: {table[line, column]:g} in column {column + 1} is not {what}")
+            raise ValueError(
+                f"{path}: picture {line + 1}: {table[line, column]:g} in column {column + 1} is not {what}"
+            )
         if len(table) < 2 * _HELD_OUT:
             raise ValueError(f"{path}: {len(table)} pictures: at least {2 * _HELD_OUT} are needed")
         return Digits.of(table[:, :-1] / _GREATEST, table[:, -1].astype(np.int32))

@@ -9,7 +9,7 @@ Letters of the shapes: t steps of a prompt, n of what is generated, b batch, v t
 from __future__ import annotations
 
 import functools
-import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Integer, Key
 from suasion.sequence._language import MambaLM, check_tokens
 from suasion.sequence._layer import Memory, check_size
 
-_COLDEST = 1e-6
+_COLDEST, _HOTTEST = 1e-6, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Sampling:
     likelier.
 
     Attributes:
-        temperature: 0 takes the likeliest token, always; else at least 1e-6, and 1 is what the model says.
+        temperature: 0 takes the likeliest token, always; else from 1e-6 to 1e6, and 1 is what the model says.
         top_k: all if None.
         top_p: within (0, 1]; all if None.
 
@@ -51,8 +51,8 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature != 0 and not _COLDEST <= self.temperature < math.inf:
-            raise ValueError(f"temperature is {self.temperature}: must be 0, or at least {_COLDEST} and finite")
+        if self.temperature != 0 and not _COLDEST <= self.temperature <= _HOTTEST:
+            raise ValueError(f"temperature is {self.temperature}: must be 0, or from {_COLDEST} to {_HOTTEST}")
         if self.top_k is not None:
             check_size("top_k", self.top_k)
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -195,6 +195,7 @@ def generate(
     Example:
         To go on after that: `generate(model, found.tokens[-1:], 100, memory=found.memory, key=another)`.
     """
+    length = operator.index(length)
     check_size("length", length)
     check_tokens("prompt", prompt, model.config)
     sampling.check(model.config.vocabulary)

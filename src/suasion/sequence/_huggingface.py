@@ -185,9 +185,11 @@ def _model(tensors: dict[str, np.ndarray], config: MambaLMConfig) -> MambaLM:
 def _check(tensors: Mapping[str, np.ndarray], config: MambaLMConfig, folder: Path) -> None:
     """Refuse what is not the tensors of such a model."""
     # Of names no more are made than the files have, and a few: there is one missing among them if any is.
-    wanted = dict(itertools.islice(_shapes(config), len(tensors) + _NAMED + 1))
+    shapes = iter(_shapes(config))
+    wanted = dict(itertools.islice(shapes, len(tensors) + _NAMED + 1))
     missing = [name for name in wanted if name not in tensors]
-    extra = [name for name in tensors if name not in wanted and not (config.tied and name == _HEAD)]
+    cut = next(shapes, None) is not None  # then names that are not made belong to it as well
+    extra = [] if cut else [name for name in tensors if name not in wanted and not (config.tied and name == _HEAD)]
     if missing or extra:
         lines = [f"no tensor {_listed(missing)}"] if missing else []
         lines += [f"not of such a model: {_listed(extra)}"] if extra else []

@@ -134,6 +134,7 @@ class MambaLM(eqx.Module):
         self._check_memory(memory)
         h, after = self._embed(token), []
         for block, before in zip(self.blocks, memory, strict=True):
+            block.check_memory(before, token.shape[0])
             kept, h = block.step(before, h, start)
             after.append(kept)
         return tuple(after), self._logits(h)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from suasion.sequence._checks import check_sequence, check_shape
+from suasion.sequence._checks import check_kind, check_sequence, check_shape
 
 Memory = Any
 
@@ -72,18 +72,27 @@ class Layer(eqx.Module):
             The memory after the last step, and all outputs.
 
         Raises:
-            ValueError: no steps, or shapes that disagree.
+            ValueError: no steps, shapes that disagree, or a `start` that is not of bool.
         """
         check_sequence("x", x, self.width)
         if start is not None:
             check_shape("start", start, x.shape[:2])
-        expected = jax.eval_shape(lambda: self.initial(x.shape[1]))
+            check_kind("start", start, bool)
+        self.check_memory(memory, x.shape[1])
+        return self.run(memory, x, start)
+
+    def check_memory(self, memory: Memory, batch: int) -> None:
+        """Refuse a memory that is not this layer's, or is of another batch.
+
+        Raises:
+            ValueError: with what it is, and what it must be.
+        """
+        expected = jax.eval_shape(lambda: self.initial(batch))
         have, need = (str(jax.tree.structure(tree)) for tree in (memory, expected))
         if have != need:
             raise ValueError(f"memory is {have}: must be {need}")
         for leaf, must in zip(jax.tree.leaves(memory), jax.tree.leaves(expected), strict=True):
             check_shape("memory", leaf, must.shape)
-        return self.run(memory, x, start)
 
 
 def clear(start: Bool[Array, " b"], memory: Memory) -> Memory:

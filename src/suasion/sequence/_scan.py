@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from suasion.sequence._checks import check_sequence, check_shape, refuse
+from suasion.sequence._checks import check_kind, check_sequence, check_shape, refuse
 from suasion.sequence._chunks import scan_by_chunks
 from suasion.sequence._kernel import scan_by_kernel
 from suasion.sequence._native import scan_by_loops, suits
@@ -81,8 +81,9 @@ def selective_scan(
         Outputs and the last state. Gradients reach all real inputs.
 
     Raises:
-        ValueError: shapes that disagree, no steps, an unknown rule or form, one that is not for these arrays, a
-            positive A or a negative delta, NaN among them; the last two under `jit` as errors of the running program.
+        ValueError: shapes that disagree, no steps, a state of another type than x, a `start` that is not of bool, an
+            unknown rule or form, one that is not for these arrays, a positive A or a negative delta, NaN among them;
+            the last two under `jit` as errors of the running program.
 
     References:
         Gu & Dao (2023), algorithm 2; in public code the rule is `euler`.
@@ -135,13 +136,13 @@ def scan(
     form: Form = "auto",
 ) -> Scanned:
     """`selective_scan` for callers whose A is negative and whose delta is positive by construction; without a gate."""
-    looped = suits(x, delta, A, B, C)
+    steps, batch, channels = x.shape
+    first = jnp.zeros((batch, channels, A.shape[1]), x.dtype) if state is None else state
+    looped = suits(x, delta, A, B, C, first)
     if form == "auto":
         form = "kernel" if jax.default_backend() == "gpu" else "loops" if looped else "chunks"
     if form == "loops" and not looped:
         raise ValueError(f"form loops is for float32 on a CPU: here is {x.dtype} on {jax.default_backend()}")
-    steps, batch, channels = x.shape
-    first = jnp.zeros((batch, channels, A.shape[1]), x.dtype) if state is None else state
     begun = jnp.zeros((steps, batch), bool) if start is None else start
     y, last = _FORMS[form](discretization, x, delta, A.T, B, C, jnp.swapaxes(first, 1, 2), begun)
     return Scanned(y if D is None else y + D[None, None, :] * x, jnp.swapaxes(last, 1, 2))
@@ -211,6 +212,10 @@ def _check(
     for name, array, shape in shapes:
         if array is not None:
             check_shape(name, array, shape)
+    if start is not None:
+        check_kind("start", start, bool)
+    if state is not None:
+        check_kind("state", state, x.dtype)
 
 
 def _refuse_growth(A: Array, delta: Array) -> tuple[Array, Array]:
