@@ -261,6 +261,6 @@ def test_threads_that_need_a_loop_at_once_register_it_once():
 
 
 def test_loops_refuse_arrays_of_another_type():
-    x = np.zeros((2, 2), np.float16)
+    x = jnp.zeros((2, 2), jnp.float16)
     with pytest.raises(TypeError, match=r"calls.scan reads and writes float32, int32, bool: here is float16"):
         _foreign.call("calls", "scan", (), x)
