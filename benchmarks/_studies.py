@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -20,6 +22,10 @@ from benchmarks._processes import ROOT, BenchmarkError, Contender, measure, say,
 FOLDER = "SUASION_STUDIES"  # where runs are kept, and taken as they are if finished
 BUDGET = "SUASION_STUDY_SECONDS"  # after which no run is begun any more; what is missing is said
 PROCESSES = 2  # each on one device with one thread
+RUNS = (
+    f"in a temporary folder, or in {FOLDER} if set: outcomes found there are taken as they are, so that a study can be "
+    f"stopped and goes on; none is begun after {BUDGET} seconds, if set"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,13 @@ class Outcome:
     rewards: dict[str, str]
     sampled: dict[str, float | None]
     greedy: dict[str, float | None]
+
+
+@contextlib.contextmanager
+def root() -> Iterator[Path]:
+    """The folder of all studies: that of `RUNS`."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(os.environ.get(FOLDER) or folder)
 
 
 def outcomes(study: Study, root: Path) -> dict[str, dict[int, Outcome]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from statistics import median
 
 from benchmarks import _report as report
@@ -63,15 +60,14 @@ def settings(options: Options) -> dict[str, str]:
         "opened",
         "influence": "nats a step, of the free agent on the trapped one; simulator's: the exact one of the same steps",
         "CPU": "seconds of the whole process of a run, compilation included",
-        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are; "
-        f"none is begun after {studies.BUDGET} seconds, if set",
+        "runs": studies.RUNS,
     }
 
 
 def run(options: Options) -> str:
     """The Markdown of all conditions."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = studies.outcomes(study(), Path(os.environ.get(studies.FOLDER) or folder))
+    with studies.root() as root:
+        found = studies.outcomes(study(), root)
     opened = {label: studies.values(seeds, "opened") for label, seeds in found.items()}
     text = "\n## Conditions\n\n" + studies.summary(
         found, {"opened": "opened", "return_1": "free", "return_2": "trapped"}

@@ -6,8 +6,6 @@ And does the payment do it, or the curriculum, by which the first agent's own pa
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from statistics import mean
 
@@ -58,14 +56,13 @@ def settings(options: Options) -> dict[str, str]:
         "at the end": "collective reward of 128 episodes with the final policies, actions sampled, over what always "
         "coordinating on the best would give; in pure coordination that is the share of rounds with equal choices",
         "while learning": "the same of all episodes while learning",
-        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are",
+        "runs": studies.RUNS,
     }
 
 
 def run(options: Options) -> str:
     """The Markdown of both games."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(os.environ.get(studies.FOLDER) or folder)
+    with studies.root() as root:
         return "".join(_game(game, root) for game in GAMES)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -54,16 +52,14 @@ def settings(options: Options) -> dict[str, str]:
         "Harvest": f"`suasion train harvest --core CORE --seed S --shards 1`, S from {HARVEST_SEEDS.start} to "
         f"{HARVEST_SEEDS.stop - 1}, the preset's steps; then 32 episodes",
         "seeds": "nothing was tuned on them",
-        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are, so "
-        "that a run can be stopped and goes on",
+        "runs": studies.RUNS,
     }
 
 
 def run(options: Options) -> str:
     """The Markdown of the three parts."""
     text = _speed(options)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(os.environ.get(studies.FOLDER) or folder)
+    with studies.root() as root:
         for game in TASKS:
             text += _task(game, root)
         return text + _harvest(root)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
 from benchmarks import _studies as studies
 from benchmarks._options import Options
 
@@ -27,11 +23,8 @@ CONDITIONS = {
     "one, beams cost 20": (*_EXACT, "influence=10/0/0", *_APPLES, "--option", "fire_cost=20"),
     "one, by a model": _MODEL,
     "one, by a model of its own, five times faster": (
-        *_MODEL,
-        "--model-encoder",
-        "convolution",
-        "--model-rate",
-        "0.005",
+        *(*_MODEL, "--model-encoder", "convolution"),
+        *("--model-rate", "0.005"),
     ),
 }
 COLUMNS = {
@@ -58,14 +51,13 @@ def settings(options: Options) -> dict[str, str]:
         "figures": "of an episode of 250 steps, 32 episodes with the final policies, actions sampled; influence: nats "
         "a step of the first agent on the two others",
         "seeds": f"{SEEDS.start} to {SEEDS.stop - 1}; the conditions were chosen on seed 400",
-        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are; "
-        f"none is begun after {studies.BUDGET} seconds, if set",
+        "runs": studies.RUNS,
     }
 
 
 def run(options: Options) -> str:
     """The Markdown of all conditions."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = studies.outcomes(study(), Path(os.environ.get(studies.FOLDER) or folder))
+    with studies.root() as root:
+        found = studies.outcomes(study(), root)
     text = "\n## Conditions\n\n" + studies.summary(found, COLUMNS)
     return text + "\n## Every seed\n\n" + studies.table(found, COLUMNS) + "\n"

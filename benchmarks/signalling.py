@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
 from benchmarks import _report as report
 from benchmarks import _studies as studies
 from benchmarks._options import Options
@@ -46,14 +42,14 @@ def settings(options: Options) -> dict[str, str]:
         f"{game.chance:.1f}",
         "message and next action": f"mutual information, largest pair; a perfect code of {game.symbols} symbols: ln "
         f"{game.symbols}",
-        "runs": f"in a temporary folder, or in {studies.FOLDER} if set: outcomes found there are taken as they are",
+        "runs": studies.RUNS,
     }
 
 
 def run(options: Options) -> str:
     """The Markdown of all conditions."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = studies.outcomes(study(), Path(os.environ.get(studies.FOLDER) or folder))
+    with studies.root() as root:
+        found = studies.outcomes(study(), root)
     text = f"\n## Conditions\n\n{studies.summary(found, MEASURES)}\n"
     for label in (PAID, PAPER):
         for name in ("message_action", "consistency"):

@@ -169,7 +169,12 @@ def test_tensors_that_do_not_fit_are_named(folder):
     for arrays, reason in (
         ({key: array for key, array in good.items() if key != name}, f"no tensor {name}$"),
         (good | {"backbone.extra": np.zeros(1)}, "not of such a model: backbone.extra$"),
-        ({"a": np.zeros(1)}, "no tensor backbone.embeddings.weight, .* and more$"),
+        ({"a": np.zeros(1)}, "no tensor backbone.embeddings.weight, .*not of such a model: a$"),
+        (
+            {key: array for key, array in good.items() if ".layers.0." not in key},
+            r"no tensor backbone.layers.0.norm.weight, [^;]* and more$",  # what layer 1 has is not foreign
+        ),
+        (good | {"backbone.layers.01.mixer.D": good[name]}, "not of such a model: backbone.layers.01.mixer.D$"),
         (good | {name: good[name][:11]}, rf"{name} has shape \[11\]: must be \[12\]"),
         (good | {name: good[name][:, None]}, rf"{name} has shape \[12, 1\]: must be \[12\]"),
         (good | {name: good[name].astype(float)}, f"{name} is of float64: must be of float32"),

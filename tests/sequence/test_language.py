@@ -284,6 +284,8 @@ def test_memories_of_another_model_are_refused(subject):
         subject.model.step([*subject.memory], subject.tokens[0])
     with pytest.raises(ValueError, match=r"memory has shape \(3, 3, 16\): must be \(2, 3, 16\)"):
         generate(subject.model, subject.tokens, 3, memory=subject.model.initial(3), sampling=GREEDY)
+    with pytest.raises(ValueError, match=r"memory has shape \(3, 3, 16\): must be \(2, 3, 16\)"):
+        subject.model.step(subject.model.initial(3), subject.tokens[0])
 
 
 def test_what_cannot_be_generated(subject):
@@ -309,6 +311,7 @@ def test_what_cannot_be_generated(subject):
     [
         (lambda: Sampling(temperature=-1.0), "temperature is -1.0: must be 0, or from 1e-06"),
         (lambda: Sampling(temperature=1e-9), "temperature is 1e-09"),
+        (lambda: Sampling(temperature=1e7), r"temperature is 10000000.0: must be 0, or from 1e-06 to 1000000.0"),
         (lambda: Sampling(temperature=math.nan), "temperature is nan"),
         (lambda: Sampling(temperature=math.inf), "temperature is inf"),
         (lambda: Sampling(top_k=0), "top_k is 0"),

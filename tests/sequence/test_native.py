@@ -14,6 +14,7 @@ from suasion import _foreign
 from suasion._foreign_functions import decay, log, sigmoid, tanh
 from suasion.sequence import CausalConvolution, Mamba, gated_unit, selective_scan
 from suasion.sequence import _native as native
+from suasion.sequence._checks import check_kind
 from suasion.sequence._reference import scan_associatively, scan_step_by_step
 
 STEPS, BATCH, CHANNELS = 37, 5, 19  # three chunks, one of them cut; channels that fill no vector
@@ -261,6 +262,11 @@ def test_threads_that_need_a_loop_at_once_register_it_once():
 
 
 def test_loops_refuse_arrays_of_another_type():
+    with pytest.raises(ValueError, match="start is of int32: must be of bool"):
+        check_kind("start", jnp.zeros((2, 2), jnp.int32), bool)
+    x, delta, B, state = (jnp.ones(shape, jnp.float32) for shape in ((3, 2, 4), (3, 2, 4), (3, 2, 1), (2, 4, 1)))
+    with pytest.raises(ValueError, match="state is of float16: must be of float32"):
+        selective_scan(x, delta, -jnp.ones((4, 1)), B, B, state=state.astype(jnp.float16))
     x = jnp.zeros((2, 2), jnp.float16)
     with pytest.raises(TypeError, match=r"calls.scan reads and writes float32, int32, bool: here is float16"):
         _foreign.call("calls", "scan", (), x)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -104,15 +105,16 @@ def write_huggingface(folder: str | Path, model: MambaLM, *, shard: int | None =
     write_json(folder / _CONFIG, _config(model))
 
 
-def _shapes(config: MambaLMConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The name and shape of every tensor of a file, one after the other: a hostile file may ask for 10^18 layers."""
-    v, d, e = config.vocabulary, config.width, config.inner
-    n, k, r = config.states, config.taps, config.step_rank
-    yield _EMBEDDING, (v, d)
-    yield _NORM, (d,)
-    if not config.tied:
-        yield _HEAD, (v, d)
-    layer = {
+def _outer(config: MambaLMConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors that are there once."""
+    v, d = config.vocabulary, config.width
+    return {_EMBEDDING: (v, d), _NORM: (d,)} | ({} if config.tied else {_HEAD: (v, d)})
+
+
+def _inner(config: MambaLMConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of a layer, by what stands after its number."""
+    d, e, n, k, r = config.width, config.inner, config.states, config.taps, config.step_rank
+    return {
         "norm.weight": (d,),
         "mixer.in_proj.weight": (2 * e, d),
         "mixer.conv1d.weight": (e, 1, k),
@@ -124,8 +126,22 @@ def _shapes(config: MambaLMConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
         "mixer.D": (e,),
         "mixer.out_proj.weight": (d, e),
     }
+
+
+def _names(config: MambaLMConfig) -> Iterator[str]:
+    """The names of all tensors, one after the other: a hostile file may ask for 10^18 layers."""
+    yield from _outer(config)
+    layer = _inner(config)
     for number in range(config.layers):
-        yield from ((f"backbone.layers.{number}.{name}", shape) for name, shape in layer.items())
+        yield from (f"backbone.layers.{number}.{name}" for name in layer)
+
+
+def _shape_of(name: str, config: MambaLMConfig) -> tuple[int, ...] | None:
+    """The shape of the tensor of that name; None if there is none."""
+    layer = re.fullmatch(r"backbone\.layers\.(0|[1-9][0-9]{0,19})\.(.+)", name)
+    if layer is None:
+        return _outer(config).get(_EMBEDDING if name == _HEAD else name)  # of tied weights the head is the embedding
+    return _inner(config).get(layer[2]) if int(layer[1]) < config.layers else None
 
 
 def _tensors(model: MambaLM) -> dict[str, Array]:
@@ -185,17 +201,16 @@ def _model(tensors: dict[str, np.ndarray], config: MambaLMConfig) -> MambaLM:
 def _check(tensors: Mapping[str, np.ndarray], config: MambaLMConfig, folder: Path) -> None:
     """Refuse what is not the tensors of such a model."""
     # Of names no more are made than the files have, and a few: there is one missing among them if any is.
-    shapes = iter(_shapes(config))
-    wanted = dict(itertools.islice(shapes, len(tensors) + _NAMED + 1))
+    wanted = itertools.islice(_names(config), len(tensors) + _NAMED + 1)
     missing = [name for name in wanted if name not in tensors]
-    cut = next(shapes, None) is not None  # then names that are not made belong to it as well
-    extra = [] if cut else [name for name in tensors if name not in wanted and not (config.tied and name == _HEAD)]
+    shapes = {name: _shape_of(name, config) for name in tensors}
+    extra = [name for name, shape in shapes.items() if shape is None]
     if missing or extra:
         lines = [f"no tensor {_listed(missing)}"] if missing else []
         lines += [f"not of such a model: {_listed(extra)}"] if extra else []
         raise RecordError(f"{folder}: {'; '.join(lines)}")
     for name, tensor in tensors.items():
-        shape = wanted[_EMBEDDING] if name == _HEAD else wanted[name]
+        shape = cast(tuple[int, ...], shapes[name])
         if tensor.shape != shape:
             raise RecordError(f"{folder}: {name} has shape {list(tensor.shape)}: must be {list(shape)}")
         if tensor.dtype not in (np.float16, np.float32):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import typing
 
+from numba import njit
+
 from suasion._foreign_frames import FOUND, GIVEN, asked, cube, mask, matrix, quartic, vector
 from suasion.sequence import _native_kernels as kernels
 from suasion.sequence import _native_units as units
 
 
+@njit
 @typing.no_type_check
-def scan(frame):
-    if asked(frame):
-        return 0
+def _scan(frame, held):
     kernels.scan(
         cube(frame, GIVEN, 0),
         cube(frame, GIVEN, 1),
@@ -21,11 +22,18 @@ def scan(frame):
         cube(frame, GIVEN, 4),
         cube(frame, GIVEN, 5),
         mask(frame, GIVEN, 6),
-        False,
+        held,
         cube(frame, FOUND, 0),
         cube(frame, FOUND, 1),
         quartic(frame, FOUND, 2),
     )
+
+
+@typing.no_type_check
+def scan(frame):
+    if asked(frame):
+        return 0
+    _scan(frame, False)
     return 0
 
 
@@ -33,26 +41,13 @@ def scan(frame):
 def scan_held(frame):
     if asked(frame):
         return 0
-    kernels.scan(
-        cube(frame, GIVEN, 0),
-        cube(frame, GIVEN, 1),
-        matrix(frame, GIVEN, 2),
-        cube(frame, GIVEN, 3),
-        cube(frame, GIVEN, 4),
-        cube(frame, GIVEN, 5),
-        mask(frame, GIVEN, 6),
-        True,
-        cube(frame, FOUND, 0),
-        cube(frame, FOUND, 1),
-        quartic(frame, FOUND, 2),
-    )
+    _scan(frame, True)
     return 0
 
 
+@njit
 @typing.no_type_check
-def scan_adjoint(frame):
-    if asked(frame):
-        return 0
+def _scan_adjoint(frame, held):
     kernels.scan_adjoint(
         cube(frame, GIVEN, 0),
         cube(frame, GIVEN, 1),
@@ -63,6 +58,7 @@ def scan_adjoint(frame):
         quartic(frame, GIVEN, 6),
         cube(frame, GIVEN, 7),
         cube(frame, GIVEN, 8),
+        held,
         cube(frame, FOUND, 0),
         cube(frame, FOUND, 1),
         matrix(frame, FOUND, 2),
@@ -70,6 +66,13 @@ def scan_adjoint(frame):
         cube(frame, FOUND, 4),
         cube(frame, FOUND, 5),
     )
+
+
+@typing.no_type_check
+def scan_adjoint(frame):
+    if asked(frame):
+        return 0
+    _scan_adjoint(frame, False)
     return 0
 
 
@@ -77,23 +80,7 @@ def scan_adjoint(frame):
 def scan_held_adjoint(frame):
     if asked(frame):
         return 0
-    kernels.scan_held_adjoint(
-        cube(frame, GIVEN, 0),
-        cube(frame, GIVEN, 1),
-        matrix(frame, GIVEN, 2),
-        cube(frame, GIVEN, 3),
-        cube(frame, GIVEN, 4),
-        mask(frame, GIVEN, 5),
-        quartic(frame, GIVEN, 6),
-        cube(frame, GIVEN, 7),
-        cube(frame, GIVEN, 8),
-        cube(frame, FOUND, 0),
-        cube(frame, FOUND, 1),
-        matrix(frame, FOUND, 2),
-        cube(frame, FOUND, 3),
-        cube(frame, FOUND, 4),
-        cube(frame, FOUND, 5),
-    )
+    _scan_adjoint(frame, True)
     return 0
 
 

@@ -176,52 +176,19 @@ def _spread(d_z, a, delta, d_delta, d_a):
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 @typing.no_type_check
-def scan_adjoint(x, delta, A, B, C, start, kept, d_y, d_last, d_x, d_delta, d_A, d_B, d_C, d_first):
-    """The gradients of `scan` by Euler's rule; sums over steps are made sequence by sequence before they are added."""
-    steps, batch, channels = x.shape
-    states = A.shape[0]
-    h, g, own = np.empty(A.shape, np.float32), np.empty(A.shape, np.float32), np.empty(A.shape, np.float32)
-    decays, before = np.empty((CHUNK, *A.shape), np.float32), np.empty((CHUNK, *A.shape), np.float32)
-    rows = np.empty((4, channels), np.float32)
-    driven, after, d_z, through = rows[0], rows[1], rows[2], rows[3]
-    d_A[:] = _ZERO
-    for r in range(batch):
-        g[:] = d_last[r]
-        own[:] = _ZERO
-        for k in range(kept.shape[0] - 1, -1, -1):
-            h[:] = kept[k, r]
-            begin, end = k * CHUNK, min(steps, (k + 1) * CHUNK)
-            for t in range(begin, end):
-                if start[t, r]:
-                    h[:] = _ZERO
-                _product(delta[t, r], x[t, r], driven)
-                for n in range(states):
-                    _decays(delta[t, r], A[n], decays[t - begin, n])
-                    _again(decays[t - begin, n], driven, B[t, r, n], h[n], before[t - begin, n])
-                    d_C[t, r, n] = _dot(h[n], d_y[t, r])
-            for t in range(end - 1, begin - 1, -1):
-                _product(delta[t, r], x[t, r], driven)
-                through[:] = _ZERO
-                d_delta[t, r, :] = _ZERO
-                for n in range(states):
-                    _read(g[n], d_y[t, r], C[t, r, n], B[t, r, n], after, through)
-                    d_B[t, r, n] = _dot(after, driven)
-                    _back(after, decays[t - begin, n], before[t - begin, n], g[n], d_z)
-                    _spread(d_z, A[n], delta[t, r], d_delta[t, r], own[n])
-                _product(through, delta[t, r], d_x[t, r])
-                _add_product(through, x[t, r], d_delta[t, r])
-                if start[t, r]:
-                    g[:] = _ZERO
-        for n in range(states):
-            _add(own[n], d_A[n])
-        d_first[r] = g
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy")
-@typing.no_type_check
 def _phis(delta, a, decays, out):
     for d in range(out.size):
         out[d] = _phi(delta[d] * a[d], decays[d])
+
+
+@njit(cache=True, fastmath=_FAST)
+@typing.no_type_check
+def _read_held(g, d_y, c, b, phis, out, through):
+    """`_read` with the input held."""
+    for d in range(out.size):
+        value = g[d] + c * d_y[d]
+        out[d] = value
+        through[d] += b * value * phis[d]
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
@@ -251,15 +218,16 @@ def _spread_in_rate(d_z, after, b, driven, bend, delta, d_a):
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 @typing.no_type_check
-def scan_held_adjoint(x, delta, A, B, C, start, kept, d_y, d_last, d_x, d_delta, d_A, d_B, d_C, d_first):
-    """The gradients of `scan` by zero-order hold."""
+def scan_adjoint(x, delta, A, B, C, start, kept, d_y, d_last, held, d_x, d_delta, d_A, d_B, d_C, d_first):
+    """The gradients of `scan`; sums over steps are made sequence by sequence before they are added up."""
     steps, batch, channels = x.shape
     states = A.shape[0]
     h, g, own = np.empty(A.shape, np.float32), np.empty(A.shape, np.float32), np.empty(A.shape, np.float32)
-    each = (CHUNK, *A.shape)
-    decays, phis, before = np.empty(each, np.float32), np.empty(each, np.float32), np.empty(each, np.float32)
+    decays, before = np.empty((CHUNK, *A.shape), np.float32), np.empty((CHUNK, *A.shape), np.float32)
+    phis = np.empty((CHUNK if held else 0, *A.shape), np.float32)
     rows = np.empty((6, channels), np.float32)
-    driven, after, d_z, through, bend, inward = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    driven, after, d_z, through, bend = rows[0], rows[1], rows[2], rows[3], rows[4]
+    inward = rows[5] if held else driven  # what drives a state, but for B
     d_A[:] = _ZERO
     for r in range(batch):
         g[:] = d_last[r]
@@ -268,32 +236,39 @@ def scan_held_adjoint(x, delta, A, B, C, start, kept, d_y, d_last, d_x, d_delta,
             h[:] = kept[k, r]
             begin, end = k * CHUNK, min(steps, (k + 1) * CHUNK)
             for t in range(begin, end):
+                i = t - begin
                 if start[t, r]:
                     h[:] = _ZERO
                 _product(delta[t, r], x[t, r], driven)
                 for n in range(states):
-                    i = t - begin
                     _decays(delta[t, r], A[n], decays[i, n])
-                    _phis(delta[t, r], A[n], decays[i, n], phis[i, n])
-                    _product(phis[i, n], driven, inward)
+                    if held:
+                        _phis(delta[t, r], A[n], decays[i, n], phis[i, n])
+                        _product(phis[i, n], driven, inward)
                     _again(decays[i, n], inward, B[t, r, n], h[n], before[i, n])
                     d_C[t, r, n] = _dot(h[n], d_y[t, r])
             for t in range(end - 1, begin - 1, -1):
+                i = t - begin
                 _product(delta[t, r], x[t, r], driven)
-                d_x[t, r, :] = _ZERO
+                through[:] = _ZERO
                 d_delta[t, r, :] = _ZERO
                 for n in range(states):
-                    i = t - begin
-                    through[:] = _ZERO
-                    _read(g[n], d_y[t, r], C[t, r, n], B[t, r, n], after, through)
-                    _add_product(through, phis[i, n], d_x[t, r])
-                    _product(phis[i, n], driven, inward)
+                    if held:
+                        _product(phis[i, n], driven, inward)
+                        _read_held(g[n], d_y[t, r], C[t, r, n], B[t, r, n], phis[i, n], after, through)
+                    else:
+                        _read(g[n], d_y[t, r], C[t, r, n], B[t, r, n], after, through)
                     d_B[t, r, n] = _dot(after, inward)
                     _back(after, decays[i, n], before[i, n], g[n], d_z)
-                    _spread_in_time(g[n], before[i, n], A[n], B[t, r, n], x[t, r], d_delta[t, r])
-                    _bend(delta[t, r], A[n], decays[i, n], phis[i, n], bend)
-                    _spread_in_rate(d_z, after, B[t, r, n], driven, bend, delta[t, r], own[n])
-                _product(d_x[t, r], delta[t, r], d_x[t, r])
+                    if held:
+                        _spread_in_time(g[n], before[i, n], A[n], B[t, r, n], x[t, r], d_delta[t, r])
+                        _bend(delta[t, r], A[n], decays[i, n], phis[i, n], bend)
+                        _spread_in_rate(d_z, after, B[t, r, n], driven, bend, delta[t, r], own[n])
+                    else:
+                        _spread(d_z, A[n], delta[t, r], d_delta[t, r], own[n])
+                _product(through, delta[t, r], d_x[t, r])
+                if not held:
+                    _add_product(through, x[t, r], d_delta[t, r])
                 if start[t, r]:
                     g[:] = _ZERO
         for n in range(states):
