@@ -52,7 +52,8 @@ def test_presets_reach_95_percent_and_without_memory_chance(game, core, seed):
     on = jax.jit(update, static_argnums=0, donate_argnums=1)
     reports = []
     for _ in range(config.steps // config.learner.steps_per_update):
-        learner, report = on(experiment, learner)
+        # One at a time: of two devices with several updates in flight each can wait for the other in another one.
+        learner, report = jax.block_until_ready(on(experiment, learner))
         reports.append(report.finished)
     returns = sum(float(each.returns[0]) for each in reports[-20:]) / sum(
         float(each.episodes) for each in reports[-20:]
