@@ -15,6 +15,7 @@ from suasion import cli
 from suasion._reproduce_command import read_time
 from suasion._reproduce_runs import BOUND, Job, TrainingFailed, train_all
 from suasion._reproduce_table import Result, columns_table, last_reward, result, seeds_table
+from suasion.records import RecordError, RunPaths, create_run, save_checkpoint
 from suasion.runs import build, configure
 from suasion.runs._table4 import GAMES, PUBLISHED, SCALES, TABLE, TITLES, arguments
 
@@ -213,6 +214,32 @@ def test_what_cannot_be_is_refused(words, message, capsys, tmp_path):
     assert code == 2
     said = capsys.readouterr()
     assert message in said.err + said.out
+
+
+def test_a_run_without_its_last_checkpoint_is_not_finished(tmp_path):
+    """As when the process dies between the last row and the checkpoint after it."""
+    path = tmp_path / "seed-0"
+    create_run(path, {"steps": 64}, {})
+    folder = RunPaths(path).checkpoints
+    save_checkpoint(folder, 0, {}, {})
+    RunPaths(path).metrics.write_text('{"step": 32}\n{"step": 64}\n')
+    job = Job(arguments=(), seed=0, out=tmp_path)
+    assert not job.finished
+    last = save_checkpoint(folder, 64, {}, {})
+    assert job.finished
+    last.write_bytes(last.read_bytes()[:-1])
+    assert not job.finished
+    (folder / "checkpoint-000000000000.suasion").unlink()
+    with pytest.raises(RecordError, match="none of 1 checkpoints can be used"):
+        _ = job.finished
+
+
+def test_the_publication_s_model_is_paid_for_whom_it_sees():
+    for game, seen_alone in (("cleanup", False), ("harvest", True)):
+        words = arguments(game, "model", "paper")
+        assert "--visible-only" in words
+        assert ("--model-visible-only" in words) == seen_alone
+        assert "--visible-only" in arguments(game, "simulator", "paper")
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ _EXPLAINED = (
     "Collective reward: of all agents together, an episode; mean over the episodes of the last tenth of a run, with "
     "the half-widths of its 95 % and 99.5 % Student intervals over seeds. A dead agent eats nothing in {episodes} "
     "episodes of the evaluation; the publication leaves such runs of Harvest out, here both figures stand. Fining "
-    "beams: of all, an episode. Influence: nats a step, mean over agents, as the reward sees it, and exactly, by the "
-    "simulator."
+    "beams: of all, an episode. Influence: nats a step, mean over agents, as the reward sees it, and that of actions, "
+    "by the simulator, which is exact; influence by messages is another quantity, and exact itself."
 )
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from suasion.records import Run, RunPaths, read_run
+from suasion.records import Run, RunPaths, newest_checkpoint, read_run
 
 _GRACE = 120.0  # seconds that a run is given to write its checkpoint
 _PAUSE = 0.2
@@ -64,8 +64,16 @@ class Job:
 
 
 def complete(run: Run) -> bool:
-    """All steps of a run are done."""
-    return bool(run.metrics) and run.metrics[-1]["step"] >= run.config["steps"]
+    """All steps of a run are done, and what it learned is saved.
+
+    Raises:
+        RecordError: it has checkpoints, but none is whole.
+    """
+    steps = run.config["steps"]
+    if not run.metrics or run.metrics[-1]["step"] < steps:
+        return False
+    saved = newest_checkpoint(RunPaths(run.path).checkpoints)
+    return saved is not None and saved.step >= steps
 
 
 class TrainingFailed(RuntimeError):

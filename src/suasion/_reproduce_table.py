@@ -125,7 +125,7 @@ def columns_table(
         )
     lines.sort(key=lambda line: -line[0])
     head = ["column, best first", "seeds", "collective reward", "without dead agents", "fining beams"]
-    head += ["influence", "exactly", "influential moments, share", "published"]
+    head += ["influence", "by the simulator", "influential moments, share", "published"]
     return _table([head, *(line for _, line in lines)])
 
 

@@ -1,5 +1,6 @@
 """Measures of an episode by hand, and influence measured in episodes that were really played."""
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -110,8 +111,8 @@ def measured(quick, make_policy, at_random):
     """A trajectory of two episodes of a matrix game, and what `measure` finds in it."""
     found = {}
 
-    def of(mode, **fields):
-        key = (mode, *sorted(fields.items()))
+    def of(mode, *, deaf=False, **fields):
+        key = (mode, deaf, *sorted(fields.items()))
         if key in found:
             return found[key]
         game = prisoners_dilemma(6)
@@ -121,7 +122,9 @@ def measured(quick, make_policy, at_random):
             terms = (*terms, ("influence", config.term(game), agents.constant(1.0)))
         experiment = agents.Experiment(
             game=game,
-            policy=make_policy(game, config.stages(game.spec) if config else ()),
+            policy=make_policy(
+                game, config.stages(game.spec) if config else (), vocabulary=2 if mode == "communication" else 0
+            ),
             rewards=agents.Rewards(terms),
             auxiliary=config.auxiliary() if config else (),
         )
@@ -137,7 +140,13 @@ def measured(quick, make_policy, at_random):
                 {name: loss.init(key_init, experiment.policy) for name, loss in experiment.auxiliary},
             )
         )
-        found[key] = quick(run)(at_random(shapes, 5), jax.random.key(2))
+        params = at_random(shapes, 5)
+        if deaf:
+            trunk, core = experiment.policy.trunk, params.policy.core
+            read = [trunk.row("messages", slot, symbol) for slot in range(2) for symbol in range(2)]
+            silent = core.product.table.at[:, np.array(read)].set(0.0)
+            params = eqx.tree_at(lambda p: p.policy.core.product.table, params, silent)
+        found[key] = quick(run)(params, jax.random.key(2))
         return found[key]
 
     return of
@@ -177,6 +186,14 @@ def test_the_model_is_compared_with_the_exact_influence_of_the_same_agents(measu
     np.testing.assert_array_equal(np.asarray(found.own)[:, :, others], 0.0)
     np.testing.assert_allclose(found.simulated[..., 0, 1], measured("simulator")[1].own[..., 0, 1], atol=1e-6)
     assert not np.allclose(found.own, found.simulated, atol=1e-3)
+
+
+def test_beside_influence_by_messages_stands_that_of_actions(measured):
+    """Two quantities: who does not listen is not influenced by messages, and by actions as before."""
+    for found in (measured("communication")[1], measured("communication", deaf=True)[1]):
+        check(found.simulated)
+    np.testing.assert_allclose(found.own, 0.0, atol=1e-6)
+    check(measured("communication")[1].own)
 
 
 def test_who_acts_in_stages_cannot_be_simulated(measured):

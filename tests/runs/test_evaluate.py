@@ -12,9 +12,10 @@ import pytest
 from suasion.cli import main
 from suasion.games import make
 from suasion.records import RecordError, find_runs, hold_run, is_held, read_episode
-from suasion.runs import ConfigError, RunConfig, cast, evaluate_run, load_run, train
+from suasion.runs import ConfigError, RunConfig, cast, evaluate_run, load_run, play_run, train
 from suasion.runs._cast import Seats, Uniform, _script
-from suasion.runs._evaluate import bootstrap
+from suasion.runs._config import LARGEST_SEED
+from suasion.runs._evaluate import bootstrap, further_seeds
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,30 @@ def test_more_episodes_than_are_played_at_once(trained: Path, monkeypatch: pytes
     monkeypatch.setattr("suasion.runs._evaluate.AT_ONCE", 4)
     found = evaluate_run(trained, episodes=10, seed=2)
     assert len(found.episodes) == 10
-    assert [episode.seed for episode in found.episodes] == [2] * 4 + [3] * 4 + [4] * 2
+    seeds = [episode.seed for episode in found.episodes]
+    assert seeds == [2] * 4 + [seeds[4]] * 4 + [seeds[8]] * 2
+    again = play_run(trained, episodes=4, seed=seeds[4])
+    np.testing.assert_array_equal(again[1].actions, found.episodes[5].actions)
+    # neighbours share no episodes, and the last seed has further ones too
+    next_to_it = evaluate_run(trained, episodes=10, seed=3)
+    assert not {episode.seed for episode in next_to_it.episodes} & set(seeds)
+    assert len(evaluate_run(trained, episodes=10, seed=LARGEST_SEED).episodes) == 10
+
+
+def test_further_seeds_are_seeds() -> None:
+    found = further_seeds(0, 10_000)
+    assert min(found) >= 0
+    assert max(found) <= LARGEST_SEED
+    assert len(set(found)) == 10_000  # a collision has a probability of 2 %
+    assert further_seeds(0, 3) == found[:3]
+    assert further_seeds(0, 0) == []
+
+
+def test_one_episode_has_no_interval(trained: Path) -> None:
+    one = next(one for one in evaluate_run(trained, episodes=1).estimates if one.measure == "return")
+    assert one.defined == 1
+    assert one.mean is not None
+    assert one.low is one.high is None
 
 
 def test_the_bootstrap_covers_the_mean_as_often_as_it_says() -> None:

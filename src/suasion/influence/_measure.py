@@ -20,8 +20,9 @@ class Measured(NamedTuple):
 
     Attributes:
         own: by the experiment's own reward term; None in an experiment without one.
-        simulated: exactly, by playing each step again, with the same divergence for the same agents; None where
-            agents act in stages, which the simulator cannot foresee.
+        simulated: of their actions, exactly, by playing each step again, with the same divergence for the same agents
+            (`own`, where it is by messages, is another quantity and exact itself); None where agents act in stages,
+            which the simulator cannot foresee.
     """
 
     own: Float[Array, "t e k j"] | None

@@ -25,7 +25,7 @@ class Estimate:
         measure: its name (see `games.society`).
         agent: whose, counted from 0; None of the whole society.
         mean: over the episodes in which it is defined; None where there are none.
-        low: end of the 95 % percentile bootstrap interval over episodes; None where the mean is.
+        low: end of the 95 % percentile bootstrap interval over episodes; None where fewer than two define it.
         high: the other end.
         defined: episodes in which it is defined.
         reason: why it is undefined in the others, the first reason found; empty where it is defined in all.
@@ -70,13 +70,18 @@ def evaluate_run(
         ValueError: a game without a time limit.
     """
     opened = run if isinstance(run, LoadedRun) else load_run(run)
-    # Batches of one size, so that there is one compilation; their seeds follow each other.
+    # Batches of one size, so that there is one compilation.
     size = min(episodes, AT_ONCE)
     played = play_run(opened, episodes=size, seed=seed, greedy=greedy)
-    while len(played) < episodes:
-        played += play_run(opened, episodes=size, seed=seed + len(played) // size, greedy=greedy)
+    for further in further_seeds(seed, -(-episodes // size) - 1):
+        played += play_run(opened, episodes=size, seed=further, greedy=greedy)
     played = played[:episodes]
     return Evaluation(episodes=tuple(played), estimates=tuple(_estimates(measures(played), seed)))
+
+
+def further_seeds(seed: int, count: int) -> list[int]:
+    """Seeds of further batches, drawn from the first one: seeds that follow it are those of other evaluations."""
+    return [int(word) >> 1 for word in np.random.SeedSequence(seed).generate_state(count, np.uint32)]
 
 
 def _estimates(societies: Sequence[dict[str, Measure]], seed: int) -> Iterator[Estimate]:
@@ -99,6 +104,7 @@ def _estimate(
     mean, low, high = None, None, None
     if len(defined):
         mean = float(defined.mean())
+    if len(defined) > 1:
         low, high = bootstrap(defined, rng)
     reason = reasons[0] if reasons else ""
     return Estimate(measure=name, agent=agent, mean=mean, low=low, high=high, defined=len(defined), reason=reason)

@@ -25,7 +25,7 @@ class Observed:
 
     Attributes:
         episodes: records, with the influence of every agent on every other: as the run's own reward sees it where it
-            has one, and exactly; and with what others would have done in the most influential moments.
+            has one, and, of actions, exactly; and with what others would have done in the most influential moments.
         measures: of each episode by name, see `docs/influence.md`; None where undefined.
         titles: of the measures, with their units.
         communication: how agents that send messages use them; None without messages.

@@ -103,9 +103,10 @@ def _paper(game: str, column: str) -> tuple[str, ...]:
     if column == "unpaid":
         rates = _rates(".00176", ".00123", "1.2e-5") if clean else _rates(".00495", ".00206", "2.2e-5")
         return (*rates, *own, "--reward", "influence=0")
-    # The exact mode has no column in the publication: it is given the numbers of the model of others.
+    # The exact mode has no column in the publication: it is given the numbers of the model of others. Influence counts
+    # on visible agents alone in both games; that the model learns from them alone was best in Harvest only.
     if clean:
-        return (*_rates(".00176", ".00123", "1.2e-5"), *own, "--reward", _ramp(".620", "4e7"))
+        return (*_rates(".00176", ".00123", "1.2e-5"), *own, "--reward", _ramp(".620", "4e7"), "--visible-only")
     seen = ("--visible-only", *(("--model-visible-only",) if column == "model" else ()))
     return (*_rates(".00223", ".00120", "4.4e-5"), *own, "--reward", _ramp("2.521", "2.26e8"), *seen)
 
