@@ -148,34 +148,78 @@ def advantage(film, head, config):
     return total, total + value
 
 
-def loss(policy, params, film, config):
+def probabilities(film, head, logits):
+    """Of all symbols, and of the one chosen."""
+    allowed = film.observation.available if head == "action" else np.ones(logits.shape, bool)
+    e = np.where(allowed, np.exp(logits), 0.0)
+    p = e / e.sum(-1, keepdims=True)
+    return p, np.take_along_axis(p, film.symbols[head][..., None], -1)[..., 0]
+
+
+def acting(film, head):
+    return np.exp(np.asarray(film.log_probabilities[head], float))
+
+
+def v_trace(film, head, config, value, ratio):
+    """Advantage without its own ratio, and target, by definition: sums over the rest of the episode."""
+    following = np.concatenate([value[1:], film.bootstrap[head][None]])
+    following = np.where(film.truncated[:, :, None], film.value_at_truncation[head], following)
+    following = np.where(film.terminated[:, :, None], 0.0, following)
+    delta = streams(film)[head] + config.discount * following - value
+    ended, rho, target = film.terminated | film.truncated, np.minimum(1, ratio), value.copy()
+    for t, b in np.ndindex(T, B):
+        for k in range(t, T):
+            trace = np.prod(config.lambda_ * rho[t:k, b], axis=0)
+            target[t, b] += config.discount ** (k - t) * trace * rho[k, b] * delta[k, b]
+            if ended[k, b]:
+                break
+    after = np.where(ended[:-1, :, None], following[:-1], target[1:])
+    after = np.concatenate([after, following[-1:]])
+    return streams(film)[head] + config.discount * after - value, target
+
+
+def aims(film, config, policy=None, present=None):
+    """(advantage on its scale, target, variance of the first targets) by head; with v-trace under `present`."""
+    found = {}
+    for head in film.values:
+        value = np.asarray(film.values[head], float)
+        acted = v_trace(film, head, config, value, np.ones_like(value))
+        gain, target = acted if config.returns == "v-trace" else advantage(film, head, config)
+        mean, deviation, variance = gain.mean((0, 1)), gain.std((0, 1)), target.var((0, 1))
+        if present is not None:
+            logits, value = forward(policy, present, film)[head]
+            ratio = probabilities(film, head, logits)[1] / acting(film, head)
+            gain, target = v_trace(film, head, config, value, ratio)
+        if config.normalise:
+            gain = (gain - mean) / (deviation + config.floor)
+        found[head] = gain, target, variance
+    return found
+
+
+def loss(policy, params, film, config, towards=None):
     """The sum over agents (the mean, where they share parameters) of policy, value and entropy losses."""
+    towards = aims(film, config) if towards is None else towards
     weights = {"action": config.entropy_weight, "message": config.message_entropy_weight}
     total = 0.0
     for head, (logits, value) in forward(policy, params, film).items():
-        allowed = film.observation.available if head == "action" else np.ones(logits.shape, bool)
-        e = np.where(allowed, np.exp(logits), 0.0)
-        p = e / e.sum(-1, keepdims=True)
-        chosen = np.take_along_axis(p, film.symbols[head][..., None], -1)[..., 0]
-        gain, target = advantage(film, head, config)
+        p, chosen = probabilities(film, head, logits)
+        gain, target, variance = towards[head]
         for i in range(N):
             each = gain[..., i]
-            if config.normalise:
-                each = (each - each.mean()) / (each.std() + config.floor)
             if config.algorithm == "a2c":
                 surrogate = each * np.log(chosen[..., i])
             else:
-                ratio = chosen[..., i] / np.exp(np.asarray(film.log_probabilities[head][..., i], float))
+                ratio = chosen[..., i] / acting(film, head)[..., i]
                 clipped = np.minimum(np.maximum(ratio, 1 - config.clip), 1 + config.clip)
                 surrogate = np.minimum(ratio * each, clipped * each)
-            error = 0.5 * ((value[..., i] - target[..., i]) ** 2).mean() / (1 + target[..., i].var())
+            error = 0.5 * ((value[..., i] - target[..., i]) ** 2).mean() / (1 + variance[i])
             entropy = -(p * np.log(np.where(p > 0, p, 1)))[:, :, i].sum(-1).mean()
             agent = -surrogate.mean() + config.value_weight * error - weights[head].points[0][1] * entropy
             total += agent / (N if policy.config.shared else 1)
     return total
 
 
-def assert_is_the_slope(gradient, policy, params, film, config, seed=0):
+def assert_is_the_slope(gradient, policy, params, film, config, towards=None, seed=0):
     """Along random directions, one for each array and some for all, the loss rises as the gradient says."""
     rng = np.random.default_rng(seed)
     leaves, structure = jax.tree.flatten(params)
@@ -186,7 +230,7 @@ def assert_is_the_slope(gradient, policy, params, film, config, seed=0):
 
         def along(distance, step=step):
             moved = [x + distance * d for x, d in zip(leaves, step, strict=True)]
-            return loss(policy, jax.tree.unflatten(structure, moved), film, config)
+            return loss(policy, jax.tree.unflatten(structure, moved), film, config, towards)
 
         slope = sum(np.sum(g * d) for g, d in zip(jax.tree.leaves(gradient), step, strict=True))
         assert slope == pytest.approx((along(1e-6) - along(-1e-6)) / 2e-6, rel=1e-3, abs=2e-5 * scale + 1e-7)
@@ -234,10 +278,9 @@ def test_the_first_step_of_ppo_is_that_of_a2c(bench):
     assert_trees_close(subject.gradient(**ppo), subject.gradient())
 
 
-def test_the_second_step_of_ppo_is_clipped(bench):
-    """Two passes over one rollout: the second gradient, where ratios are no longer 1, is that of the clipped loss."""
-    subject = bench(False)
-    ppo = {"algorithm": "ppo", "epochs": 1, "minibatches": 1, "clip": 0.05}
+def second_step(subject, **changes):
+    """Two passes over one rollout: parameters before the second step, its gradient, and the update's report."""
+    ppo = {"algorithm": "ppo", "epochs": 1, "minibatches": 1, "clip": 0.05} | changes
     first, _ = subject.after(**ppo)
     second, report = subject.after(**(ppo | {"epochs": 2}))
     gradient = jax.tree.map(
@@ -245,9 +288,40 @@ def test_the_second_step_of_ppo_is_clipped(bench):
         first.optimisers["policy"].mu,
         second.optimisers["policy"].mu,
     )
-    params = jax.tree.map(lambda x: np.asarray(x, float), first.params.policy)
+    return jax.tree.map(lambda x: np.asarray(x, float), first.params.policy), gradient, report
+
+
+def test_the_second_step_of_ppo_is_clipped(bench):
+    """The second gradient, where ratios are no longer 1, is that of the clipped loss."""
+    subject = bench(False)
+    params, gradient, report = second_step(subject)
     assert_is_the_slope(gradient, subject.policy, params, subject.film, dataclasses.replace(PPO, epochs=2))
     assert (2 * np.asarray(report.metrics["action/clipped"]) > 0.05).all()  # a mean over a step without and one with
+
+
+def test_ppo_with_v_trace_weighs_an_advantage_by_its_ratio_once(bench):
+    """Off the policy the surrogate has the ratio, the advantage has not; its scale is that of the acting policy."""
+    subject, changes = bench(False), {"returns": "v-trace", "clip": 0.5}
+    config = dataclasses.replace(PPO, epochs=2, **changes)
+    params, gradient, _ = second_step(subject, **changes)
+    present = forward(subject.policy, params, subject.film)
+    for head, (logits, _) in present.items():
+        ratio = probabilities(subject.film, head, logits)[1] / acting(subject.film, head)
+        assert ratio.min() < 0.8
+    towards = aims(subject.film, config, subject.policy, params)
+    assert_is_the_slope(gradient, subject.policy, params, subject.film, config, towards)
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
+def test_the_first_step_with_v_trace_normalises_its_own_advantages(bench, algorithm):
+    """With lambda below 1 they are not the generalised ones, nor is their spread."""
+    subject = bench(False)
+    changes = {"returns": "v-trace", "algorithm": algorithm, "epochs": 1, "minibatches": 1}
+    config = dataclasses.replace(PLAIN, **changes)
+    towards = aims(subject.film, config)
+    generalised = aims(subject.film, PLAIN)
+    assert np.abs(towards["action"][0] - generalised["action"][0]).max() > 0.1
+    assert_is_the_slope(subject.gradient(**changes), subject.policy, subject.params, subject.film, config, towards)
 
 
 ON_THE_POLICY = {"returns": "v-trace", "lambda_": 1.0}

@@ -212,6 +212,21 @@ def test_returns_agree_with_rlax(seed, rlax):
         close(ours["v_trace 0.6"].value[:, b], theirs.errors + v)
 
 
+@given(seeds)
+def test_an_advantage_without_its_ratio(seed):
+    story = Story(seed)
+    settings = {"discount": 0.9, "lambda_": 0.7, "clip": 0.8}
+    log_ratio = jnp.asarray(story.log_ratio, jnp.float32)
+    weighted, bare = (
+        vtrace_returns(*story.arguments, log_ratio, **settings, weighted=weighted) for weighted in (True, False)
+    )
+    rho = np.minimum(0.8, np.exp(story.log_ratio))
+    assert rho.min() < 0.5
+    close(bare.advantage * rho, weighted.advantage)
+    close(weighted.advantage, everywhere(lambda t, b: story.v_trace_advantage(t, b, **settings)))
+    np.testing.assert_array_equal(bare.value, weighted.value)
+
+
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
 def test_numbers_out_of_range_are_refused(wrong):
     arguments = Story(0).arguments

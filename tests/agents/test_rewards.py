@@ -219,6 +219,24 @@ def test_a_trigger_waits_no_longer_than_it_is_told_to(clockwork, make_policy, ve
     assert learner.fired.tolist() == [3 * steps, 2 * steps, 2 * steps, -1, -1]
 
 
+def test_the_last_step_that_a_trigger_can_hold(clockwork, make_policy, verbs):
+    """At the last update below 2^31 steps: deadlines are met to the step, one beyond or none at all is not."""
+    steps, last = SMALL.steps_per_update, (2**31 - 1) // SMALL.steps_per_update
+    latest = (last * steps, last * steps + 1, 2**31 - 1, 2**31, 2**40, None)
+    asked = [Trigger(metric="reward/pulse", at_least=2.0, latest=step) for step in latest]
+    terms = [("pulse", Pulse((0.0, 0.0)), constant(1.0))]
+    terms += [(f"own{i}", Extrinsic(), Schedule(((0, 0.0), (0, 1.0)), trigger=t)) for i, t in enumerate(asked)]
+    game = clockwork()
+    experiment = Experiment(
+        game=game, policy=make_policy(game, core="none"), config=SMALL, rewards=Rewards(tuple(terms))
+    )
+    learner = verbs.init(experiment, jax.random.key(0))
+    learner, _ = verbs.update(experiment, learner._replace(updates=jnp.asarray(last - 2, jnp.int32)))
+    assert learner.fired.tolist() == [-1] * len(latest)
+    learner, _ = verbs.update(experiment, learner)
+    assert learner.fired.tolist() == [last * steps] + [-1] * (len(latest) - 1)
+
+
 def test_a_trigger_on_what_nobody_measures_is_refused(clockwork, make_policy, verbs):
     game = clockwork()
     after = Schedule(((0, 0.0), (9, 1.0)), trigger=Trigger(metric="reward/joy", at_least=1.0))

@@ -176,6 +176,36 @@ def test_a_trigger_that_cannot_fire_is_refused(trigger, reason):
         configured("model", rewards=(f"extrinsic={trigger}:0@0,1@0", "influence=10/0"))
 
 
+WAITS = ("extrinsic=when(reward/influence[0]>=0.1,{}):0@0,1@0/1", "influence=10/0")
+
+
+def waiting(trigger, updates):
+    """A run of whole updates in which apples wait for a trigger."""
+    learner = {"environments": 32, "steps": 50, "shards": 1}
+    rewards = tuple(text.format(trigger) for text in WAITS)
+    return configured("basic", rewards=rewards, learner=learner, steps=updates * 32 * 50)
+
+
+def test_a_deadline_after_the_end_is_that_of_a_preset_cut_short():
+    """It is no mistake: the preset's apples come after 560,000 steps at the latest, a trial run may end before."""
+    config = configured("model")
+    assert config.steps < 560_000
+    assert [trigger.latest for trigger in runs.build(config).triggers] == [560_000]
+    assert waiting("9,160001", 8).updates == 8
+    with pytest.raises(ConfigError, match=r"waits for 9 updates .* the run has 8: it can never fire"):
+        waiting("9", 8)
+    assert waiting("8", 8).updates == 8
+
+
+def test_a_trigger_in_a_run_of_more_steps_than_it_can_hold_is_refused():
+    """It would have fired at a step below 0. Without a trigger a run may be as long as it likes."""
+    most = (2**31 - 1) // (32 * 50)
+    assert waiting("2", most).updates == most
+    with pytest.raises(ConfigError, match=r"reward/influence\[0\], and the run has 2147484800 steps: .* 2147483647"):
+        waiting("2", most + 1)
+    assert configured("basic", rewards=("extrinsic=1", "influence=10/0"), steps=2**40).steps == 2**40
+
+
 def test_configurations_survive_json():
     config = configured(
         None,

@@ -68,6 +68,22 @@ def test_loss_and_metrics_by_hand(name, visible_only, world, losses):
         np.testing.assert_array_equal(ratio.times, where.sum((0, 1, 3)))
 
 
+@pytest.mark.parametrize("visible_only", [False, True])
+@pytest.mark.parametrize("name", ["model harvest", "model three shared"])
+def test_the_loss_is_the_cross_entropy_times_the_share_that_counts(name, visible_only, world, losses):
+    """Steps without a known next action, and others out of view where so asked, are 0 in the mean and not left out."""
+    w = world(name)
+    loss, metrics = losses(w, visible_only=True) if visible_only else losses(w)[0]
+    steps, environments, agents = w.actions.shape
+    total, times = (np.asarray(part, float) for part in metrics["cross_entropy"])
+    share = times / (steps * environments * (agents - 1))
+    assert (share < 1).all()
+    each = share * total / times
+    assert loss == pytest.approx(each.mean() if w.policy.config.shared else each.sum(), rel=1e-5)
+    seen = metrics["cross_entropy_visible"]
+    np.testing.assert_array_equal((times == seen.times).all(), visible_only or name != "model harvest")
+
+
 def test_some_pairs_are_visible_and_some_are_not(world):
     """Otherwise the sums above would be empty."""
     sees = np.asarray(world("model harvest").trajectory.observation.visible[..., 1:])

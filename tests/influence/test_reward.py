@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from suasion.agents import Params, Ratio, Trajectory
+from suasion.agents._shards import SPLIT, WHOLE, spread
 from suasion.influence import Imagined, Influence, influences, phases
 from suasion.influence._divergence import weights
 from suasion.networks import Observation, pairs_in_slots
@@ -225,3 +227,43 @@ def test_drawn_marginals_give_about_the_exact_influence(world):
     drawn = weights(w.trajectory, 4000)
     assert np.abs(w.fast("kl", weights=drawn) - w.naive("kl")).max() < 0.05
     assert np.abs(w.fast("kl", weights=drawn) - w.naive("kl")).max() > 1e-5
+
+
+DEVICES = [
+    ("basic harvest", "policy"),
+    ("basic harvest", "average"),
+    ("messages harvest", "average"),
+    ("model harvest", "policy"),
+    ("simulator three shared", "average"),
+]
+
+
+@pytest.mark.skipif(jax.device_count() < 2, reason="one device")
+@pytest.mark.parametrize(("name", "marginal"), DEVICES)
+def test_two_devices_pay_what_one_does(name, marginal, world, quick):
+    """Each has half the environments; what somebody does on average is over all of them."""
+    w = world(name)
+    everybody = tuple(range(w.policy.spec.agents))
+    t = Influence(counterfactual=w.source, influencers=everybody, influenced=everybody, marginal=marginal)
+    trajectory = w.trajectory
+    if w.model is not None:
+        observe = quick(
+            lambda: w.model.observe(w.params.auxiliary["model"], w.model_memory, w.params.policy, w.policy, trajectory)
+        )
+        trajectory = trajectory._replace(auxiliary={"model": observe()[1]})
+
+    def pay(params, trajectory):
+        paid = t({}, params, w.policy, trajectory)
+        return paid.streams[w.source.head]
+
+    late = PartitionSpec(None, *SPLIT)
+    split = jax.tree.map(lambda _: late, trajectory)._replace(
+        memory=jax.tree.map(lambda _: SPLIT, trajectory.memory),
+        bootstrap=jax.tree.map(lambda _: SPLIT, trajectory.bootstrap),
+    )
+    one = quick(pay)(w.params, trajectory)
+    two = quick(spread(pay, 2, (WHOLE, split), late))(w.params, trajectory)
+    assert np.abs(one).max() > 1e-3
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+    policies = jax.nn.softmax(w.trajectory.logits[w.source.head]).mean(0)
+    assert np.abs(policies[0] - policies[1]).max() > 0.01  # otherwise one half would know the average of both

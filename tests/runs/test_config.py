@@ -150,7 +150,8 @@ def test_a_weight_that_waits_is_part_of_the_file() -> None:
 @pytest.mark.parametrize("mode", ["basic", "communication", "model", "simulator"])
 @pytest.mark.parametrize("game", ["harvest", "cleanup", "box-trapped", "stag-hunt"])
 def test_every_preset_with_influence_builds_and_reads_back(game: str, mode: str) -> None:
-    config = configure(game, influence={"mode": mode}, model={"learning_rate": "0.02", "width": 8})
+    model = {"learning_rate": "0.02", "width": 8} if mode == "model" else None
+    config = configure(game, influence={"mode": mode}, model=model)
     again = RunConfig.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config
     experiment = build(again)
@@ -160,8 +161,9 @@ def test_every_preset_with_influence_builds_and_reads_back(game: str, mode: str)
     assert experiment.states == (mode == "simulator")
     assert mode in config.slug
     assert config.influence is not None
-    assert config.influence.model.width == 8
-    assert config.influence.model.optimiser.learning_rate == constant(0.02)
+    if model:
+        assert config.influence.model.width == 8
+        assert config.influence.model.optimiser.learning_rate == constant(0.02)
 
 
 def test_influence_that_is_not_named_is_measured_and_not_paid() -> None:
@@ -174,6 +176,7 @@ def test_influence_that_is_not_named_is_measured_and_not_paid() -> None:
     [
         ({"rewards": ("influence=1",)}, "needs a mode of influence"),
         ({"model": {"width": 3}}, "give its mode"),
+        ({"influence": {"mode": "basic"}, "model": {"width": 3}}, "width of a model of others, in mode basic"),
         ({"influence": {"divergence": "kl"}}, "influence needs a mode"),
         ({"influence": {"mode": "model"}, "rewards": ("influence=1@0,-2@10",)}, "weight -2 at step 10 is negative"),
         ({"influence": {"mode": "basic", "influencers": (0, 1)}}, "nobody is left"),

@@ -23,7 +23,7 @@ def _box(mode: str, **changes: Any) -> RunConfig:
         steps=48,
         influence={"mode": mode},
         rewards=("extrinsic=when(reward/influence[0]>=0,2):0@0,1@16/1", "influence=10/0"),
-        model={"hidden": (4,), "width": 4},
+        model={"hidden": (4,), "width": 4} if mode == "model" else None,
         policy={"hidden": (4,), "width": 4},
         learner={"environments": 2, "steps": 4, "epochs": 1, "minibatches": 1, "staggered": True, "shards": 1},
         **changes,

@@ -49,5 +49,6 @@ from suasion.agents._schedule import constant as constant
 from suasion.agents._schedule import parse_weight as parse_weight
 from suasion.agents._schedule import triggers as triggers
 from suasion.agents._schedule import write_weight as write_weight
+from suasion.agents._shards import over_environments as over_environments
 from suasion.agents._trajectory import Params as Params
 from suasion.agents._trajectory import Trajectory as Trajectory

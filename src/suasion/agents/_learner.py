@@ -18,7 +18,7 @@ from suasion.agents._auxiliary import AuxiliaryLoss
 from suasion.agents._losses import Batch, Fit, fit_loss, select
 from suasion.agents._metrics import Metric, measured
 from suasion.agents._optimiser import Optimiser
-from suasion.agents._returns import Targets, lambda_returns, n_step_returns, next_values
+from suasion.agents._returns import Targets, lambda_returns, n_step_returns, next_values, vtrace_returns
 from suasion.agents._rewards import Paid, Rewards, Streams
 from suasion.agents._rollout import Actors, Finished, begin, rollout
 from suasion.agents._schedule import Trigger, Weight, at, constant, triggers
@@ -183,7 +183,8 @@ class Learner(NamedTuple):
         actors: the environments and the agents' memories.
         term_memory: of the reward terms.
         auxiliary_memory: of the auxiliary losses.
-        fired: for each trigger the environment step at which it fired, -1 before.
+        fired: for each trigger the environment step at which it fired, -1 before; at most 2^31 - 1, which a run with
+            triggers must not exceed.
         streak: for each trigger the updates in a row that reached its threshold.
         updates: done so far.
         key: of all further chance.
@@ -294,7 +295,10 @@ def _update(experiment: Experiment, learner: Learner) -> tuple[Learner, Report]:
 
 
 def advantages(config: LearnerConfig, trajectory: Trajectory, streams: Streams) -> dict[str, Targets]:
-    """Advantages and value targets of each head, from the values that the acting policy had."""
+    """Advantages and value targets of each head, from the values that the acting policy had.
+
+    Those of v-trace are recomputed while fitting; what they are here, all ratios 1, sets their scale.
+    """
     ended = trajectory.terminated | trajectory.truncated
     targets = {}
     for head, rewards in streams.items():
@@ -310,6 +314,11 @@ def advantages(config: LearnerConfig, trajectory: Trajectory, streams: Streams) 
         if config.returns == "n-step":
             n = config.n or config.steps
             targets[head] = n_step_returns(rewards, values, following, ended_n, discount=config.discount, n=n)
+        elif config.returns == "v-trace":
+            on_policy = jnp.zeros_like(values)
+            targets[head] = vtrace_returns(
+                rewards, values, following, ended_n, on_policy, discount=config.discount, lambda_=config.lambda_
+            )
         else:
             targets[head] = lambda_returns(
                 rewards, values, following, ended_n, discount=config.discount, lambda_=config.lambda_

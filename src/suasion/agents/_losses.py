@@ -179,7 +179,7 @@ def _surrogate(
 
 
 def _v_trace(settings: Fit, batch: Batch, head: str, output: Output, log_ratio: Array) -> Targets:
-    """Targets from the present values and ratios, without a gradient.
+    """Targets from the present values and ratios, without a gradient; PPO's surrogate has the advantages' ratio itself.
 
     Advantages are put on the scale that those of the acting policy had over the whole batch: a chunk's own would make
     the gradient depend on how the environments are cut.
@@ -199,6 +199,7 @@ def _v_trace(settings: Fit, batch: Batch, head: str, output: Output, log_ratio: 
         log_ratio,
         discount=settings.discount,
         lambda_=settings.lambda_,
+        weighted=settings.algorithm == "a2c",
     )
     if head not in batch.advantage_scale:
         return targets

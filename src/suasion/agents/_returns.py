@@ -151,12 +151,14 @@ def vtrace_returns(
     discount: float,
     lambda_: float = 1.0,
     clip: float = 1.0,
+    weighted: bool = True,
 ) -> Targets:
     r"""V-trace: off-policy corrected values and the policy gradient's advantage.
 
     With $\rho_t = \min(\bar\rho, e^{\ell_t})$ and $c_t = \lambda \min(1, e^{\ell_t})$:
     $v^s_t = v(S_t) + \sum_k \gamma^k (\prod_{i<k} c_{t+i}) \rho_{t+k} \delta_{t+k}$, and the advantage is
-    $\rho_t (R_{t+1} + \gamma v^s_{t+1} - v(S_t))$.
+    $\rho_t (R_{t+1} + \gamma v^s_{t+1} - v(S_t))$, for a gradient of $\log \pi$; not `weighted` it is without $\rho_t$,
+    for a surrogate that has the ratio itself (PPO).
 
     Args:
         rewards: $R_{t+1}$.
@@ -167,6 +169,7 @@ def vtrace_returns(
         discount: $\gamma$ in [0, 1].
         lambda_: in [0, 1].
         clip: $\bar\rho$, positive.
+        weighted: the advantage is multiplied by $\rho_t$.
 
     Raises:
         ValueError: `discount` or `lambda_` outside [0, 1], `clip` not positive.
@@ -190,8 +193,8 @@ def vtrace_returns(
     _, correction = jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, c, ended), reverse=True)
     following = jnp.concatenate([correction[1:], jnp.zeros_like(correction[:1])])
     target_next = next_value + jnp.where(ended, 0.0, following)
-    advantage = rho * (rewards + discount * target_next - values)
-    return Targets(advantage, correction + values)
+    advantage = rewards + discount * target_next - values
+    return Targets(rho * advantage if weighted else advantage, correction + values)
 
 
 def _unit(name: str, x: float) -> None:

@@ -66,6 +66,18 @@ def average(tree: Any, shards: int) -> Any:
     return tree if shards == 1 else jax.lax.pmean(tree, _AXIS)
 
 
+def over_environments(x: Float[Array, "t b *n"]) -> Float[Array, "*n"]:
+    """The mean over steps and all environments, those of the other devices too where a learner is spread over several.
+
+    For what does not know over how many, such as reward terms. Every device has equally many environments.
+
+    Args:
+        x: of the environments at hand.
+    """
+    mean = jnp.mean(x, (0, 1))
+    return jax.lax.pmean(mean, _AXIS) if _AXIS in jax.sharding.get_abstract_mesh().axis_names else mean
+
+
 def total(tree: Any, shards: int) -> Any:
     """The sum over shards."""
     return tree if shards == 1 else jax.lax.psum(tree, _AXIS)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from suasion.agents import Trajectory
+from suasion.agents import Trajectory, over_environments
 from suasion.information import jensen_shannon_from_logs, kl_divergence_from_logs, mixture_from_logs
 
 Divergence = Literal["kl", "jsd", "pmi"]
@@ -79,12 +79,12 @@ def weights(
             possible is possible on average.
         head: of the policy: `action` or `message`.
         marginal: `policy`, the agent's own policy in its state; or `average`, that policy averaged over the steps and
-            environments of the trajectory: what somebody expects who does not see what the agent sees.
+            environments of the trajectory (of all devices): what somebody expects who does not see what the agent sees.
     """
     logits = trajectory.logits[head]
     policy = jax.nn.softmax(logits)
     if marginal == "average":
-        policy = jnp.broadcast_to(jnp.mean(policy, (0, 1), keepdims=True), policy.shape)
+        policy = jnp.broadcast_to(over_environments(policy)[None, None], policy.shape)
         logits = jnp.log(policy)
     if not samples:
         return policy

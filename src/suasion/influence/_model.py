@@ -37,7 +37,8 @@ class ModelConfig:
         hidden: units of the dense layers before the memory (after the shared features, where shared).
         core: the memory, see `PolicyConfig`.
         width: units of the memory.
-        visible_only: learn from the agents that are in view alone.
+        visible_only: learn from the agents that are in view alone; the loss, and with it the gradient before it is
+            clipped, shrinks with their share.
         optimiser: of the model. It must learn faster than the policy: influence is paid for what it foresees.
     """
 
@@ -63,8 +64,10 @@ class ModelNetwork(eqx.Module):
 class ModelOfOthers(AuxiliaryLoss):
     r"""Every agent's model of the others, trained by cross-entropy on what they did.
 
-    $p^k_t(a^j_{t+1} \mid a_t, s^k_t)$ for all j; the loss is $-\log p^k_t(a^j_{t+1})$, averaged over steps and others,
-    none where the episode ended with step t, nor at the trajectory's end, whose next action is not known yet.
+    $p^k_t(a^j_{t+1} \mid a_t, s^k_t)$ for all j; the loss is the mean of $-\log p^k_t(a^j_{t+1})$ over all steps
+    and others. Those that do not count are 0 in it: where the episode ended with step t, at the trajectory's end, whose
+    next action is not known yet, and with `visible_only` others out of view. So the loss is the cross-entropy of those
+    that count times their share, and the parts of a batch, such as chunks, add up.
 
     Attributes:
         config: sizes and optimiser.
@@ -222,7 +225,11 @@ class ModelOfOthers(AuxiliaryLoss):
         trajectory: Trajectory,
         features: Float[Array, "g t m d"],
     ) -> tuple[Float[Array, ""], dict[str, Metric]]:
-        """Mean cross-entropy in nats, summed over agents (averaged where they share parameters)."""
+        r"""The loss in nats, summed over agents (averaged where they share parameters), and the cross-entropies.
+
+        $L^k = \frac{1}{TB(n-1)} \sum_{t,b,j} m_{tbj} \cdot -\log p^k_t(a^j_{t+1})$, with m = 1 where it counts, else 0.
+        `cross_entropy` is the same sum over $\sum m$.
+        """
         surprise, known, visible = self.surprise(auxiliary, memory, policy, trajectory, features)
         counted = known & visible if self.config.visible_only else known
         each = jnp.mean(jnp.where(counted, surprise, 0.0), (0, 1, 3))

@@ -36,6 +36,7 @@ from suasion.runs._presets import preset
 from suasion.runs._terms import INFLUENCE, Term, read_term, split_reward
 
 LARGEST_SEED = 2**31 - 1
+_LARGEST_CLOCK = 2**31 - 1  # steps, in int32, at which a trigger may have fired
 _COMMON = ("name", "size", "variant", "agents", "view", "horizon", "map")
 _OPTIONS = ("fire_cost", "hit_cost", "symbols", "delay")  # numbers that some games take beyond the common ones
 
@@ -64,8 +65,8 @@ class RunConfig:
 
     Raises:
         ConfigError: a number out of range, a game that is not in the catalogue, a map of one line (a path), an unknown
-            reward term or parameter (the nearest name is offered), a weight that cannot be read, a trigger that can
-            never fire.
+            reward term or parameter (the nearest name is offered), a weight that cannot be read, a trigger that
+            waits for more updates than there are, or any in a run of more than 2^31 - 1 steps.
     """
 
     game: str
@@ -98,7 +99,7 @@ class RunConfig:
             raise ConfigError(f"map is {self.map[:80]!r}: the text of a map has several lines, and a path is none")
         _check_options(tuple(name for name, _ in self.options))
         object.__setattr__(self, "rewards", tuple((str(read_term(term)), weight) for term, weight in self.rewards))
-        _check_triggers(_reward_terms(self.rewards, self.influence), self.updates)
+        _check_triggers(_reward_terms(self.rewards, self.influence), self.updates, self.learner.steps_per_update)
 
     @property
     def updates(self) -> int:
@@ -365,6 +366,8 @@ def _influence(
         return None
     if "mode" not in changes:
         raise ConfigError(f"influence needs a mode: {', '.join(MODES)}")
+    if model and changes["mode"] != "model":
+        raise ConfigError(f"{', '.join(model)} of a model of others, in mode {changes['mode']}, which has none")
     first = start or InfluenceConfig(mode=changes["mode"])
     given = dict(model or {})
     known = {field.name for field in dataclasses.fields(first.model.optimiser)}
@@ -383,12 +386,21 @@ def _rewards(given: Sequence[str], start: tuple[tuple[str, str], ...], influence
     return rewards
 
 
-def _check_triggers(terms: tuple[tuple[Term, Weight], ...], updates: int) -> None:
+def _check_triggers(terms: tuple[tuple[Term, Weight], ...], updates: int, steps: int) -> None:
+    """Triggers can fire, and the step is a number that they can hold; `steps` are those of an update.
+
+    A deadline after the end is allowed: a preset's run, cut short, has one.
+    """
     for trigger in triggers(tuple(weight for _, weight in terms)):
         if trigger.updates > updates and trigger.latest is None:
             raise ConfigError(
                 f"a trigger waits for {trigger.updates} updates with {trigger.metric} >= {trigger.at_least:g}, "
                 f"the run has {updates}: it can never fire"
+            )
+        if updates * steps > _LARGEST_CLOCK:
+            raise ConfigError(
+                f"a trigger waits for {trigger.metric}, and the run has {updates * steps} steps: with a trigger it may "
+                f"have {_LARGEST_CLOCK} at most"
             )
 
 
