@@ -24,7 +24,7 @@ from jaxtyping import Array
 
 Shape = jax.ShapeDtypeStruct
 _LOCK = threading.RLock()
-_READ = ("float32", "int32", "bool")
+_READ = ("float32", "int32", "uint8", "bool")
 
 
 def _once(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -110,8 +110,8 @@ def mask(frame, side, index):
 
 @njit
 @typing.no_type_check
-def mask_cube(frame, side, index):
-    """Truth values [l, m, n], a byte each."""
+def byte_cube(frame, side, index):
+    """Bytes [l, m, n]: small numbers, or truth values."""
     buffer = _buffer(frame, side, index)
     return carray(_bytes(_word(buffer, _DATA)), (_size(buffer, 0), _size(buffer, 1), _size(buffer, 2)))
 

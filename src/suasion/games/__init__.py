@@ -24,7 +24,6 @@ from suasion.games._game import Sight as Sight
 from suasion.games._game import Spec as Spec
 from suasion.games._game import Step as Step
 from suasion.games._grid import GridState as GridState
-from suasion.games._grid import alone as alone
 from suasion.games._harvest import Harvest as Harvest
 from suasion.games._harvest import HarvestDraws as HarvestDraws
 from suasion.games._maps import BOX_TRAPPED_MAP as BOX_TRAPPED_MAP

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 
-from suasion._foreign_frames import FOUND, GIVEN, asked, cube, index_cube, mask, mask_cube, matrix, quartic
+from suasion._foreign_frames import FOUND, GIVEN, asked, byte_cube, cube, index_cube, mask, matrix, quartic
 from suasion.influence import _native_kernels as kernels
 
 
@@ -24,7 +24,7 @@ def imagine(frame):
         quartic(frame, GIVEN, 8),
         index_cube(frame, GIVEN, 9),
         index_cube(frame, GIVEN, 10),
-        mask_cube(frame, GIVEN, 11),
+        byte_cube(frame, GIVEN, 11),
         cube(frame, FOUND, 0),
         cube(frame, FOUND, 1),
         quartic(frame, FOUND, 2),

@@ -4,10 +4,9 @@ A view is class codes, and the network sees colours:
 
 $$x = \mathrm{relu}(\mathrm{conv}_{3\times3}(\mathrm{rgb}[codes]) + b) \, D.$$
 
-Since colours are a function of the code, the convolution of three neighbours in a row is a lookup in a table of all
-triples of classes, built once per call: three additions per output instead of 27 products, exact up to rounding. On
-a CPU that, and the gradient below, is many times faster than XLA's convolution with so few filters; on other
-backends the ordinary convolution runs.
+On a CPU the convolution and its kernel's gradient are compiled loops (`_lookup_kernels`), many times faster than XLA's
+convolution with so few filters, and exact up to rounding; on other backends the ordinary convolution runs. The dense
+layer is XLA's own.
 
 The gradient recomputes the convolution by chunks that stay in cache, and knows that codes have none.
 
@@ -24,10 +23,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from suasion.games import alone
+from suasion._foreign import Shape, call, suits
 
+_CALLS = "suasion.networks._lookup_calls"
 _CHUNK = 64  # observations whose activations stay in a core's second-level cache
-_LARGEST_TABLE = 32  # classes up to which triples are tabulated (32^3 rows)
 
 
 def convolve_then_dense(
@@ -46,8 +45,8 @@ def convolve_then_dense(
         bias: of each filter.
         dense: k = (v - 2)(w - 2) f inputs, row-major over (row, column, filter).
     """
-    if jax.default_backend() == "cpu" and colours.shape[0] <= _LARGEST_TABLE:
-        return _tabulated(codes, colours, kernel, bias, dense)
+    if suits(colours, kernel, bias, dense):
+        return _in_loops(codes, colours, kernel, bias, dense)
     return _ordinary(codes, colours, kernel, bias, dense)
 
 
@@ -62,35 +61,27 @@ def _ordinary(codes: Array, colours: Array, kernel: Array, bias: Array, dense: A
 
 
 @jax.custom_vjp
-def _tabulated(codes: Array, colours: Array, kernel: Array, bias: Array, dense: Array) -> Array:
-    table = _triples(colours, kernel, bias)
-
+def _in_loops(codes: Array, colours: Array, kernel: Array, bias: Array, dense: Array) -> Array:
     def chunk(codes: Array) -> Array:
-        x = _look_up(codes, table, colours.shape[0])
-        return jnp.einsum("gmk,gkd->gmd", x.reshape(*x.shape[:2], -1), dense)
+        return jnp.einsum("gmk,gkd->gmd", _convolve(codes, colours, kernel, bias), dense)
 
     return _over_chunks(chunk, codes)
 
 
 def _forward(codes: Array, colours: Array, kernel: Array, bias: Array, dense: Array) -> tuple[Array, Any]:
-    return _tabulated(codes, colours, kernel, bias, dense), (codes, colours, kernel, bias, dense)
+    return _in_loops(codes, colours, kernel, bias, dense), (codes, colours, kernel, bias, dense)
 
 
 def _backward(saved: Any, cotangent: Array) -> tuple[None, None, Array, Array, Array]:
     codes, colours, kernel, bias, dense = saved
-    table = _triples(colours, kernel, bias)
     size = _chunk(codes.shape[1])
 
     def chunk(i: Array, sums: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         here = jax.lax.dynamic_slice_in_dim(codes, i * size, size, 1)
         above = jax.lax.dynamic_slice_in_dim(cotangent, i * size, size, 1)
-        x = _look_up(here, table, colours.shape[0])
-        flat = x.reshape(*x.shape[:2], -1)
-        d_dense = jnp.einsum("gmk,gmd->gkd", flat, above)
-        d_x = jnp.einsum("gmd,gkd->gmk", above, dense).reshape(x.shape)
-        d_x = jnp.where(x > 0, d_x, 0.0)
-        d_kernel = _correlate(colours[here], d_x)
-        d_bias = jnp.sum(d_x, (1, 2, 3))
+        x = _convolve(here, colours, kernel, bias)
+        d_dense = jnp.einsum("gmk,gmd->gkd", x, above)
+        d_kernel, d_bias = _correlate(here, colours, x, jnp.einsum("gmd,gkd->gmk", above, dense), bias)
         return sums[0] + d_kernel, sums[1] + d_bias, sums[2] + d_dense
 
     zeros = (jnp.zeros_like(kernel), jnp.zeros_like(bias), jnp.zeros_like(dense))
@@ -98,49 +89,26 @@ def _backward(saved: Any, cotangent: Array) -> tuple[None, None, Array, Array, A
     return None, None, d_kernel, d_bias, d_dense
 
 
-_tabulated.defvjp(_forward, _backward)
+_in_loops.defvjp(_forward, _backward)
 
 
-def _triples(colours: Array, kernel: Array, bias: Array) -> Float[Array, "g 3 ccc f"]:
-    """The contribution of three neighbours in a row, for each row of the kernel and every triple of classes."""
-
-    def build(colours: Array, kernel: Array, bias: Array) -> Array:
-        taps = jnp.einsum("cr,gyxrf->gyxcf", colours, kernel)
-        taps = taps.at[:, 0, 0].add(bias[:, None, :])
-        left, middle, right = taps[:, :, 0], taps[:, :, 1], taps[:, :, 2]
-        return left[:, :, :, None, None] + middle[:, :, None, :, None] + right[:, :, None, None, :]
-
-    table = alone(build, colours, kernel, bias)
-    return table.reshape(*table.shape[:2], -1, table.shape[-1])
+def _convolve(codes: Array, colours: Array, kernel: Array, bias: Array) -> Float[Array, "g m k"]:
+    """relu(convolution) of a chunk."""
+    g, m, v, w = codes.shape
+    filters = bias.shape[-1]
+    shape = Shape((g * m, (v - 2) * (w - 2) * filters), jnp.float32)
+    flat = kernel.reshape(g, -1, filters)
+    (x,) = call(_CALLS, "convolve", (shape,), codes.reshape(g * m, v, w), colours, flat, bias)
+    return x.reshape(g, m, -1)
 
 
-def _look_up(codes: Array, table: Array, classes: int) -> Float[Array, "g m y x f"]:
-    """relu(convolution) of the chunk, from the table of triples."""
-
-    def look(codes: Array, table: Array) -> Array:
-        rows = codes.shape[1] - 2
-        c = codes.astype(jnp.int32)
-        triple = (c[:, :, :-2] * classes + c[:, :, 1:-1]) * classes + c[:, :, 2:]
-        return jax.nn.relu(sum(table[y][triple[:, y : y + rows]] for y in range(3)))
-
-    # XLA would fuse the reshape that follows into this loop and pay index arithmetic in every element (measured: 5
-    # microseconds an observation, twice the rest of the layer).
-    return alone(jax.vmap(look), codes, table)
-
-
-def _correlate(rgb: Float[Array, "g m v w 3"], d_x: Float[Array, "g m y x f"]) -> Float[Array, "g 3 3 3 f"]:
-    """The kernel's gradient: for each kernel row one product of whole image rows, then its diagonals.
-
-    The product has more terms than needed, but it is a matrix product of contiguous rows: no patches are copied.
-    """
-    g, m, v, w, _ = rgb.shape
-    rows, columns, filters = d_x.shape[2:]
-    lines = rgb.reshape(g, m, v, w * 3)
-    above = d_x.reshape(g, m, rows, columns * filters)
-    products = jnp.stack([jnp.einsum("gmya,gmyb->gab", lines[:, :, y : y + rows], above) for y in range(3)], 1)
-    products = products.reshape(g, 3, w, 3, columns, filters)
-    diagonals = [sum(products[:, :, x + dx, :, x] for x in range(columns)) for dx in range(3)]
-    return jnp.stack(diagonals, 2)
+def _correlate(codes: Array, colours: Array, x: Array, d_x: Array, bias: Array) -> tuple[Array, Array]:
+    """The gradients of the kernel and of the bias from a chunk, its outputs and their cotangent."""
+    g, m, v, w = codes.shape
+    shapes = Shape((g, 27, bias.shape[-1]), jnp.float32), Shape(bias.shape, jnp.float32)
+    given = (codes.reshape(g * m, v, w), colours, x.reshape(g * m, -1), d_x.reshape(g * m, -1))
+    d_kernel, d_bias = call(_CALLS, "correlate", shapes, *given)
+    return d_kernel.reshape(g, 3, 3, 3, -1), d_bias
 
 
 def _over_chunks(f: Callable[[Array], Array], codes: Array) -> Array:
