@@ -352,7 +352,7 @@ class Render:
     scale: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by the map's size)")] = None
     """Pixels a cell of the map."""
     fps: int = 10
-    """Frames a second, 1 to 50."""
+    """Frames a second, 1 to 100, of a GIF to 50."""
     every: int = 1
     """Draw each so-manieth step."""
 

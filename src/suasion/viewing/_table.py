@@ -65,8 +65,8 @@ def estimates_table(
     """A Markdown table of means with intervals that need not be symmetric.
 
     Args:
-        rows: title, mean, low and high end of the interval, number of episodes in which it is defined, and why it is
-            not in the others.
+        rows: title, mean, low and high end of the interval (None where there is none), number of episodes in which it
+            is defined, and why it is not in the others.
         episodes: how many there are.
 
     Returns:
@@ -85,11 +85,11 @@ def estimates_table(
         if any(x is not None and not math.isfinite(x) for x in (mean, low, high)):
             raise ValueError(f"{title!r} is {mean} ({low} to {high}), not finite")
         note = "" if defined == episodes else f"undefined in {episodes - defined}: {reason}"
-        if mean is None or low is None or high is None:
-            lines.append([title, "", "", note])
-            continue
-        digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 3
-        lines.append([title, f"{mean:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", note])
+        digits, interval = 3, ""
+        if low is not None and high is not None:
+            digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else digits
+            interval = f"{low:.{digits}f} to {high:.{digits}f}"
+        lines.append([title, "" if mean is None else f"{mean:.{digits}f}", interval, note])
     return "".join("| " + " | ".join(map(escaped, line)) + " |\n" for line in lines)
 
 
