@@ -14,13 +14,19 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(STAMP)       ## train small Harvest, selfish and with shared reward; leave curves, a GIF and a table in demo/
+# Numba keeps a compiled loop for as long as the file that holds it is unchanged, whatever becomes of what it calls.
+LOOPS  := $(VENV)/.loops
+$(LOOPS): $(STAMP) $(shell grep -rl --include='*.py' numba src)
+	find src -name '*.nb[ci]' -delete
+	touch $@
+
+demo: $(LOOPS)       ## train small Harvest, selfish and with shared reward; leave curves, a GIF and a table in demo/
 	$(BIN)/suasion demo --out demo
 
-test: $(STAMP)       ## everything but what is marked slow
+test: $(LOOPS)       ## everything but what is marked slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-all: $(STAMP)   ## the slow tests too
+test-all: $(LOOPS)   ## the slow tests too
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 fuzz: $(STAMP)       ## a million mutated files for each reader of tests/records/fuzz.py; FILES= and SEED= change that
@@ -38,7 +44,7 @@ floors: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-bench: $(STAMP)      ## ours against named peers; results as Markdown in benchmarks/
+bench: $(LOOPS)      ## ours against named peers; results as Markdown in benchmarks/
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from suasion.sequence._step import Discretization
-from suasion.statespace import hold
 
 
 def scan_step_by_step(
@@ -26,6 +25,8 @@ def scan_step_by_step(
     start: Bool[ndarray, "t b"],
 ) -> tuple[Float[ndarray, "t b d"], Float[ndarray, "b n d"]]:
     """The outputs of `selective_scan` without D and gate, and the last state; arguments as there, channels last."""
+    from suasion.statespace import hold  # half a second to load; most networks do without
+
     y = np.empty_like(x)
     h = state.copy()
     for t in range(len(x)):
@@ -53,6 +54,8 @@ def scan_associatively(
 
     Of depth log t, and with all states in memory several times.
     """
+    from suasion.statespace import hold
+
     step, B_ = delta[:, :, None, :], B[..., None]
     a, b = hold(A[None, None], B_, step)
     b = (b if discretization == "zoh" else step * B_) * x[:, :, None, :]

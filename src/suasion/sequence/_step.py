@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from suasion.statespace import hold, phi_1
-
 Discretization = Literal["zoh", "euler"]
 
 
@@ -45,6 +43,8 @@ def advance(discretization: Discretization, A: Array, before: Array, now: Steps)
     """The state after a step, from that before it, cut already."""
     delta, B = now.delta[:, None, :], now.B[:, :, None]
     if discretization == "zoh":
+        from suasion.statespace import hold  # half a second to load; most networks do without
+
         a, b = hold(A[None], B, delta)
         return a * before + b * now.x[:, None, :]
     return decay(A, now.delta) * before + B * (delta * now.x[:, None, :])
@@ -74,6 +74,8 @@ def adjoint_step(
     a = jnp.exp(z)
     g = g + C * d_y[:, None, :]
     if discretization == "zoh":
+        from suasion.statespace import phi_1
+
         phi, slope = jax.jvp(phi_1, (z,), (jnp.ones_like(z),))
         m = delta * phi
         d_m = g * (B * x)

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Inexact, Key
 
 from suasion.sequence._layer import Layer, Memory, check_size, clear, log_steps, product, uniform
-from suasion.statespace import hold
 
 Modes = Literal["lin", "real"]
 _CHUNK = 32  # steps whose states are made again together
@@ -79,6 +78,8 @@ class DiagonalSSM(Layer):
 
     def discretise(self) -> tuple[Inexact[Array, "n d"], Inexact[Array, "n d"]]:
         r"""$\bar A$ and $\bar B$; complex where the modes are."""
+        from suasion.statespace import hold  # half a second to load; most networks do without
+
         real = -jnp.exp(self.log_decay)
         A = real if self.frequency is None else real + 1j * self.frequency
         return hold(A, jnp.ones_like(A), jnp.exp(self.log_step)[None])

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 from numba import njit
 from numpy import ndarray
-from scipy import linalg, signal
+from scipy import linalg
 
 from suasion.statespace._checks import check_finite, check_shape
 from suasion.statespace._phi import hold
@@ -148,6 +148,8 @@ class DiscreteSystem:
         Raises:
             ValueError: no steps, or shapes that disagree.
         """
+        from scipy import signal  # a third of a second to load
+
         self._check_inputs(inputs)
         kernel = self.kernel(len(inputs))
         full = signal.fftconvolve(kernel, inputs[:, None, :], axes=0)[: len(inputs)]
