@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from suasion._foreign import suits
 from suasion.networks import convolve_then_dense
+from suasion.networks._lookup import _ordinary
 
 
 def by_definition(codes, colours, kernel, bias, dense, above):
@@ -62,9 +64,10 @@ def close(x, y, tolerance=1e-5):
         (2, 131, 4, 3, 5, 2, 2),  # a prime number of observations, more than a chunk
         (1, 202, 3, 3, 5, 2, 2),  # twice a prime
         (2, 96, 15, 15, 11, 6, 4),  # the view of the publications
-        (1, 6, 4, 4, 32, 2, 2),  # the largest table
-        (2, 6, 4, 4, 33, 2, 2),  # one class more
-        (1, 4, 3, 4, 255, 1, 2),
+        (1, 4, 3, 4, 255, 1, 2),  # many classes
+        (2, 6, 4, 5, 3, 8, 2),  # a register full of filters
+        (2, 5, 5, 4, 3, 9, 3),  # one more
+        (1, 3, 4, 6, 3, 19, 2),  # three of them
     ],
     ids=str,
 )
@@ -77,6 +80,24 @@ def test_lookup_is_the_convolution(sizes):
     for x, y in zip(got_gradient, gradient, strict=True):
         assert x.shape == y.shape
         close(x, y)
+
+
+def test_the_ordinary_form_agrees():
+    """What runs where there are no loops."""
+    codes, *floats = problem(3, 2, 9, 5, 6, 4, 6, 3)
+    floats = [jnp.asarray(x, jnp.float32) for x in floats[:-1]]
+    close(_ordinary(jnp.asarray(codes), *floats), np.asarray(convolve_then_dense(jnp.asarray(codes), *floats)))
+
+
+def test_what_is_no_class_is_not_read():
+    """A code beyond the palette makes its own view NaN, and no other."""
+    codes, *floats = problem(4, 2, 3, 4, 4, 5, 2, 2)
+    floats = [jnp.asarray(x, jnp.float32) for x in floats[:-1]]
+    if not suits(*floats):
+        pytest.skip("only the loops")
+    codes[0, 1, 0, 0], codes[1, 2, 3, 3] = 5, 255
+    found = np.isnan(np.asarray(convolve_then_dense(jnp.asarray(codes), *floats))).all(-1)
+    np.testing.assert_array_equal(found, [[False, True, False], [False, False, True]])
 
 
 def test_sets_of_parameters_do_not_mix():
