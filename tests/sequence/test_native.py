@@ -268,5 +268,5 @@ def test_loops_refuse_arrays_of_another_type():
     with pytest.raises(ValueError, match="state is of float16: must be of float32"):
         selective_scan(x, delta, -jnp.ones((4, 1)), B, B, state=state.astype(jnp.float16))
     x = jnp.zeros((2, 2), jnp.float16)
-    with pytest.raises(TypeError, match=r"calls.scan reads and writes float32, int32, bool: here is float16"):
+    with pytest.raises(TypeError, match=r"calls.scan reads and writes float32, int32, uint8, bool: here is float16"):
         _foreign.call("calls", "scan", (), x)
