@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, UInt8
 from suasion._foreign import Shape, call, suits
 
 _CALLS = "suasion.networks._lookup_calls"
-_CHUNK = 64  # observations whose activations stay in a core's second-level cache
+_CHUNK = 128  # observations whose activations stay in a core's second-level cache
 
 
 def convolve_then_dense(
@@ -73,20 +73,25 @@ def _forward(codes: Array, colours: Array, kernel: Array, bias: Array, dense: Ar
 
 
 def _backward(saved: Any, cotangent: Array) -> tuple[None, None, Array, Array, Array]:
-    codes, colours, kernel, bias, dense = saved
-    size = _chunk(codes.shape[1])
+    codes, colours, *parameters = saved
 
-    def chunk(i: Array, sums: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        here = jax.lax.dynamic_slice_in_dim(codes, i * size, size, 1)
-        above = jax.lax.dynamic_slice_in_dim(cotangent, i * size, size, 1)
-        x = _convolve(here, colours, kernel, bias)
-        d_dense = jnp.einsum("gmk,gmd->gkd", x, above)
-        d_kernel, d_bias = _correlate(here, colours, x, jnp.einsum("gmd,gkd->gmk", above, dense), bias)
-        return sums[0] + d_kernel, sums[1] + d_bias, sums[2] + d_dense
+    def of_set(each: tuple[Array, ...]) -> tuple[Array, ...]:
+        """One set of parameters after the other: the gradient of its dense layer stays in cache too."""
+        codes, above, kernel, bias, dense = (x[None] for x in each)
+        size = _chunk(codes.shape[1])
 
-    zeros = (jnp.zeros_like(kernel), jnp.zeros_like(bias), jnp.zeros_like(dense))
-    d_kernel, d_bias, d_dense = jax.lax.fori_loop(0, codes.shape[1] // size, chunk, zeros)
-    return None, None, d_kernel, d_bias, d_dense
+        def chunk(i: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
+            here = jax.lax.dynamic_slice_in_dim(codes, i * size, size, 1)
+            d_y = jax.lax.dynamic_slice_in_dim(above, i * size, size, 1)
+            x = _convolve(here, colours, kernel, bias)
+            d_kernel, d_bias = _correlate(here, colours, x, jnp.einsum("gmd,gkd->gmk", d_y, dense), bias)
+            d_dense = jnp.einsum("gmk,gmd->gkd", x, d_y)
+            return sums[0] + d_kernel, sums[1] + d_bias, sums[2] + d_dense
+
+        zeros = tuple(jnp.zeros_like(x) for x in (kernel, bias, dense))
+        return tuple(x[0] for x in jax.lax.fori_loop(0, codes.shape[1] // size, chunk, zeros))
+
+    return None, None, *jax.lax.map(of_set, (codes, cotangent, *parameters))
 
 
 _in_loops.defvjp(_forward, _backward)
