@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from suasion.agents import Experiment, LearnerConfig, Rewards, Shared, begin, constant, init, rollout
+from suasion.agents import Experiment, LearnerConfig, Rewards, Shared, _gradient_noise, begin, constant, init, rollout
 from suasion.agents._policy_gradient import episode_gradients
 from suasion.games import MatrixGame
 from suasion.networks import Policy, PolicyConfig
@@ -173,11 +173,20 @@ def test_the_map_holds_ten():
 
 @pytest.mark.slow
 def test_harvest_itself():
-    """Two agents on the real map: a baseline halves the noise, and leaves the signal as it is (4.5 errors)."""
+    """Two agents on the real map: a baseline lowers the noise, and leaves the signal as it is (4.5 errors).
+
+    Noise is compared block by block, under the same weights of the bootstrap: one rare episode widens the interval of
+    every estimator, but hardly that of their ratio.
+    """
     found = _variance_game.played(256, 2, 0)["start"]
     one = {kind: _variance.noise([_variance._blocks(plain)]) for kind, plain in found["estimators"].items()}
-    assert one["own value"].trace.high < one["none"].trace.low
-    assert one["critic"].trace.high < one["counterfactual"].trace.low
+    weights = np.random.default_rng(0).exponential(size=(2000, 16))
+    trace = {}
+    for kind, plain in found["estimators"].items():
+        signal, power = _gradient_noise._moments(_variance._blocks(plain), 1, weights)
+        trace[kind] = power - signal
+    assert np.quantile(trace["own value"] / trace["none"], 0.975) < 0.9
+    assert np.quantile(trace["critic"] / trace["counterfactual"], 0.975) < 0.9
     for kind in ("own value", "central value", "counterfactual"):
         error = (one["none"].signal.high - one["none"].signal.low) / 3.92
         assert abs(one[kind].signal.value - one["none"].signal.value) < 4.5 * error
