@@ -28,8 +28,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from suasion._foreign_functions import CONTRACTED, as_float, as_word, decay, log, sigmoid, tanh
+from suasion._vectors import accumulators, add_product, address, put_back, spread, unpacked
 
 LANES = 16  # columns that are multiplied together
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _BLOCK = 5  # alternatives that are multiplied together: so many sums stay in registers
 _BOUND = np.float32(20.0)  # four of it are in an exponent, and the cell's magnitude besides
 _LARGEST_CELL = np.float32(4096.0)
@@ -128,38 +130,20 @@ def _tile(rows: int) -> Any:
         del context
 
         def make(context, builder, signature, arguments):
-            lanes = ir.VectorType(ir.FloatType(), LANES)
-            x, weight, out = (
-                context.make_array(kind)(context, builder, value)
-                for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
-            )
-            strip, row = arguments[3:]
+            (x, weight, out), (strip, row) = unpacked(context, builder, signature, arguments)
             depth, width = (cgutils.unpack_tuple(builder, array.shape)[1] for array in (x, out))
-
-            def numbers(array, place):
-                return builder.gep(array.data, [place])
-
-            def vector(array, place):
-                return builder.bitcast(numbers(array, place), lanes.as_pointer())
-
             every = [builder.add(row, row.type(k)) for k in range(rows)]
             column = builder.mul(strip, strip.type(LANES))
-            places = [vector(out, builder.add(builder.mul(r, width), column)) for r in every]
+            places = [address(builder, out, builder.add(builder.mul(r, width), column), _VECTOR) for r in every]
             starts = [builder.mul(r, depth) for r in every]
-            sums = [cgutils.alloca_once_value(builder, builder.load(place, align=4)) for place in places]
+            sums = accumulators(builder, places)
             first = builder.mul(strip, builder.mul(depth, depth.type(LANES)))
             with cgutils.for_range(builder, depth) as loop:
                 here = builder.add(first, builder.mul(loop.index, depth.type(LANES)))
-                line = builder.load(vector(weight, here), align=4)
+                line = builder.load(address(builder, weight, here, _VECTOR), align=4)
                 for start, total in zip(starts, sums, strict=True):
-                    one = builder.load(numbers(x, builder.add(start, loop.index)))
-                    one = builder.insert_element(lanes(ir.Undefined), one, ir.IntType(32)(0))
-                    zeros = ir.VectorType(ir.IntType(32), LANES)([0] * LANES)
-                    spread = builder.shuffle_vector(one, lanes(ir.Undefined), zeros)
-                    product = builder.fmul(spread, line, flags=("contract",))
-                    builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
-            for place, total in zip(places, sums, strict=True):
-                builder.store(builder.load(total), place, align=4)
+                    add_product(builder, total, spread(builder, x, builder.add(start, loop.index), _VECTOR), line)
+            put_back(builder, sums, places)
             return context.get_dummy_value()
 
         return types.void(x, weight, out, types.intp, types.intp), make

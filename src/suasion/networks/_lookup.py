@@ -77,19 +77,18 @@ def _backward(saved: Any, cotangent: Array) -> tuple[None, None, Array, Array, A
 
     def of_set(each: tuple[Array, ...]) -> tuple[Array, ...]:
         """One set of parameters after the other: the gradient of its dense layer stays in cache too."""
-        codes, above, kernel, bias, dense = (x[None] for x in each)
-        size = _chunk(codes.shape[1])
+        codes, above, kernel, bias, dense = each
+        size = _chunk(len(codes))
 
         def chunk(i: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
-            here = jax.lax.dynamic_slice_in_dim(codes, i * size, size, 1)
-            d_y = jax.lax.dynamic_slice_in_dim(above, i * size, size, 1)
-            x = _convolve(here, colours, kernel, bias)
-            d_kernel, d_bias = _correlate(here, colours, x, jnp.einsum("gmd,gkd->gmk", d_y, dense), bias)
-            d_dense = jnp.einsum("gmk,gmd->gkd", x, d_y)
+            here, d_y = (jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in (codes, above))
+            x = _convolve(here[None], colours, kernel[None], bias[None])[0]
+            d_kernel, d_bias = _correlate(here, colours, x, jnp.einsum("md,kd->mk", d_y, dense), len(bias))
+            d_dense = jnp.einsum("mk,md->kd", x, d_y)
             return sums[0] + d_kernel, sums[1] + d_bias, sums[2] + d_dense
 
         zeros = tuple(jnp.zeros_like(x) for x in (kernel, bias, dense))
-        return tuple(x[0] for x in jax.lax.fori_loop(0, codes.shape[1] // size, chunk, zeros))
+        return jax.lax.fori_loop(0, len(codes) // size, chunk, zeros)
 
     return None, None, *jax.lax.map(of_set, (codes, cotangent, *parameters))
 
@@ -107,13 +106,11 @@ def _convolve(codes: Array, colours: Array, kernel: Array, bias: Array) -> Float
     return x.reshape(g, m, -1)
 
 
-def _correlate(codes: Array, colours: Array, x: Array, d_x: Array, bias: Array) -> tuple[Array, Array]:
-    """The gradients of the kernel and of the bias from a chunk, its outputs and their cotangent."""
-    g, m, v, w = codes.shape
-    shapes = Shape((g, 27, bias.shape[-1]), jnp.float32), Shape(bias.shape, jnp.float32)
-    given = (codes.reshape(g * m, v, w), colours, x.reshape(g * m, -1), d_x.reshape(g * m, -1))
-    d_kernel, d_bias = call(_CALLS, "correlate", shapes, *given)
-    return d_kernel.reshape(g, 3, 3, 3, -1), d_bias
+def _correlate(codes: Array, colours: Array, x: Array, d_x: Array, filters: int) -> tuple[Array, Array]:
+    """The gradients of the kernel and of the bias of one set from a chunk, its outputs [m, k] and their cotangent."""
+    shapes = Shape((27, filters), jnp.float32), Shape((filters,), jnp.float32)
+    d_kernel, d_bias = call(_CALLS, "correlate", shapes, codes, colours, x, d_x)
+    return d_kernel.reshape(3, 3, 3, filters), d_bias
 
 
 def _over_chunks(f: Callable[[Array], Array], codes: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 
-from suasion._foreign_frames import FOUND, GIVEN, asked, byte_cube, cube, matrix
+from suasion._foreign_frames import FOUND, GIVEN, asked, byte_cube, cube, matrix, vector
 from suasion.networks import _lookup_kernels as kernels
 
 
@@ -31,7 +31,7 @@ def correlate(frame):
         matrix(frame, GIVEN, 1),
         matrix(frame, GIVEN, 2),
         matrix(frame, GIVEN, 3),
-        cube(frame, FOUND, 0),
-        matrix(frame, FOUND, 1),
+        matrix(frame, FOUND, 0),
+        vector(frame, FOUND, 1),
     )
     return 0

@@ -20,28 +20,14 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from suasion._vectors import accumulators, add_product, address, put_back, spread, unpacked
+
 LANES = 8  # filters that are added together
 _TAPS, _CHANNELS = 9, 3
 _SUMS = _TAPS * _CHANNELS + 1  # of the kernel's weights, and of the bias
 _BYTES, _ROW = 256, _TAPS * LANES  # codes, and numbers of one code
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _ZERO, _NOTHING = np.float32(0.0), np.float32(np.nan)
-
-
-@typing.no_type_check
-def _arrays(context, builder, signature, arguments, count):
-    """The first arguments as arrays, and the numbers after them."""
-    arrays = [
-        context.make_array(kind)(context, builder, value)
-        for kind, value in zip(signature.args[:count], arguments[:count], strict=True)
-    ]
-    return arrays, arguments[count:]
-
-
-@typing.no_type_check
-def _vector(builder, array, place):
-    """The address of LANES numbers."""
-    return builder.bitcast(builder.gep(array.data, [place]), _VECTOR.as_pointer())
 
 
 @intrinsic
@@ -54,7 +40,7 @@ def _convolve_row(context, places, table, out, at, line, columns, to, filters):
     del context
 
     def make(context, builder, signature, arguments):
-        (places, table, out), (at, line, columns, to, filters) = _arrays(context, builder, signature, arguments, 3)
+        (places, table, out), (at, line, columns, to, filters) = unpacked(context, builder, signature, arguments)
         word = at.type
         zeros = _VECTOR([0.0] * LANES)
         with cgutils.for_range(builder, columns) as loop:
@@ -62,12 +48,12 @@ def _convolve_row(context, places, table, out, at, line, columns, to, filters):
             for tap in range(_TAPS):
                 place = builder.add(builder.add(at, loop.index), builder.mul(line, word(tap // 3)))
                 row = builder.load(builder.gep(places.data, [builder.add(place, word(tap % 3))]))
-                part = builder.load(_vector(builder, table, builder.add(row, word(tap * LANES))), align=4)
+                part = builder.load(address(builder, table, builder.add(row, word(tap * LANES)), _VECTOR), align=4)
                 total = part if total is None else builder.fadd(total, part)
             negative = builder.fcmp_ordered("<", total, zeros)
             total = builder.select(negative, zeros, total)
             here = builder.add(to, builder.mul(loop.index, filters))
-            builder.store(total, _vector(builder, out, here), align=4)
+            builder.store(total, address(builder, out, here, _VECTOR), align=4)
         return context.get_dummy_value()
 
     return types.void(places, table, out, *(types.intp,) * 5), make
@@ -84,26 +70,20 @@ def _correlate_row(context, colours, above, sums, at, line, columns, to, filters
     del context
 
     def make(context, builder, signature, arguments):
-        (colours, above, sums), (at, line, columns, to, filters) = _arrays(context, builder, signature, arguments, 3)
+        (colours, above, sums), (at, line, columns, to, filters) = unpacked(context, builder, signature, arguments)
         word = at.type
-        places = [_vector(builder, sums, word(k * LANES)) for k in range(_SUMS)]
-        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=4)) for place in places]
-        zeros = ir.VectorType(ir.IntType(32), LANES)([0] * LANES)
+        places = [address(builder, sums, word(k * LANES), _VECTOR) for k in range(_SUMS)]
+        *weights, bias = totals = accumulators(builder, places)
         with cgutils.for_range(builder, columns) as loop:
             here = builder.add(to, builder.mul(loop.index, filters))
-            output = builder.load(_vector(builder, above, here), align=4)
+            output = builder.load(address(builder, above, here, _VECTOR), align=4)
             first = builder.add(at, builder.mul(loop.index, word(_CHANNELS)))
-            for k, total in enumerate(totals[:-1]):
+            for k, total in enumerate(weights):
                 row, column = divmod(k, 3 * _CHANNELS)
                 place = builder.add(builder.add(first, builder.mul(line, word(row))), word(column))
-                one = builder.load(builder.gep(colours.data, [place]))
-                one = builder.insert_element(_VECTOR(ir.Undefined), one, ir.IntType(32)(0))
-                spread = builder.shuffle_vector(one, _VECTOR(ir.Undefined), zeros)
-                product = builder.fmul(spread, output, flags=("contract",))
-                builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
-            builder.store(builder.fadd(builder.load(totals[-1]), output), totals[-1])
-        for place, total in zip(places, totals, strict=True):
-            builder.store(builder.load(total), place, align=4)
+                add_product(builder, total, spread(builder, colours, place, _VECTOR), output)
+            builder.store(builder.fadd(builder.load(bias), output), bias)
+        put_back(builder, totals, places)
         return context.get_dummy_value()
 
     return types.void(colours, above, sums, *(types.intp,) * 5), make
@@ -161,19 +141,19 @@ def convolve(codes, colours, kernel, bias, out):
 @njit(cache=True, error_model="numpy")
 @typing.no_type_check
 def correlate(codes, colours, outputs, above, kernel, bias):
-    """The gradient of `convolve`.
+    """The gradient of `convolve` of one set.
 
     Args:
         codes: class of every cell [n, v, w].
         colours: of every class [c, 3].
         outputs: of `convolve` [n, k].
         above: their cotangent [n, k].
-        kernel: its gradient [g, 27, f].
-        bias: likewise [g, f].
+        kernel: its gradient [27, f].
+        bias: likewise [f].
     """
     count, height, width = codes.shape
-    rows, columns, filters = height - 2, width - 2, bias.shape[1]
-    strips, of_set, line = (filters + LANES - 1) // LANES, count // max(bias.shape[0], 1), width * _CHANNELS
+    rows, columns, filters = height - 2, width - 2, bias.size
+    strips, line = (filters + LANES - 1) // LANES, width * _CHANNELS
     table, seen = np.empty(_BYTES * _CHANNELS, np.float32), np.empty(height * line, np.float32)
     for k in range(table.size):
         code, channel = k // _CHANNELS, k % _CHANNELS
@@ -196,11 +176,8 @@ def correlate(codes, colours, outputs, above, kernel, bias):
                 _correlate_row(seen, room, here, y * line, line, columns, to, filters)
             for k in range(here.size):
                 total[p * here.size + k] += here[k]
-        if (n + 1) % of_set == 0:
-            for d in range(filters):
-                at = d // LANES * here.size + d % LANES
-                for k in range(_SUMS - 1):
-                    kernel[n // of_set, k, d] = total[at + k * LANES]
-                bias[n // of_set, d] = total[at + (_SUMS - 1) * LANES]
-            for k in range(total.size):
-                total[k] = _ZERO
+    for d in range(filters):
+        at = d // LANES * here.size + d % LANES
+        for k in range(_SUMS - 1):
+            kernel[k, d] = total[at + k * LANES]
+        bias[d] = total[at + (_SUMS - 1) * LANES]
